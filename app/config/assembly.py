@@ -1,0 +1,155 @@
+"""From checked data to frozen ``Settings``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from app.config import settings as kinds
+from app.config.environment import Environment
+from app.config.rules import auth_mode, written_agents
+
+Data = Mapping[str, Any]
+T = TypeVar("T")
+
+
+def assemble(data: Data, environment: Environment, warnings: tuple[str, ...]) -> kinds.Settings:
+    """data: a document that passed the schema and the rules, so nothing here can fail."""
+    session, logging = data.get("session", {}), data.get("logging", {})
+    maintenance = session.get("maintenance", {})
+    agents, default_agent = _agents(data, environment)
+    providers = data.get("models", {}).get("providers", {})
+    servers = data.get("mcp", {}).get("servers", {})
+    return kinds.Settings(
+        path=environment.config_path,
+        state_dir=environment.state_dir,
+        gateway=_gateway(data.get("gateway", {}), environment),
+        agents=MappingProxyType(agents),
+        default_agent=default_agent,
+        providers=MappingProxyType({name: _provider(name, provider) for name, provider in providers.items()}),
+        storage_url=data.get("storage", {}).get("url") or f"sqlite:///{environment.state_dir}/gateway.sqlite3",
+        tools=_tools({"profile": "minimal"}, data.get("tools", {})),
+        mcp_servers=MappingProxyType({name: _server(name, server) for name, server in servers.items()}),
+        session=_make(
+            kinds.Session,
+            session,
+            without=("maintenance", "reset"),
+            **_renamed(maintenance, prune_after="prune_after_seconds", max_entries="max_entries"),
+            **session.get("reset", {}),
+        ),
+        logging=_make(kinds.Logging, logging),
+        redis_url=data.get("cluster", {}).get("redis_url"),
+        warnings=warnings,
+    )
+
+
+def _make(kind: type[T], data: Data, *, without: tuple[str, ...] = (), **more: Any) -> T:
+    values = {key: value for key, value in data.items() if key not in without} | more
+    return kind(**{key: _frozen(value) for key, value in values.items()})
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(value)
+    return MappingProxyType(value) if isinstance(value, dict) else value
+
+
+def _renamed(data: Data, **names: str) -> dict[str, Any]:
+    return {name: data[key] for key, name in names.items() if key in data}
+
+
+def _gateway(gateway: Data, environment: Environment) -> kinds.Gateway:
+    auth = gateway.get("auth", {})
+    http = gateway.get("http", {})
+    endpoints = http.get("endpoints", {})
+    chat = endpoints.get("chat_completions", {})
+    proxy = auth.get("trusted_proxy")
+    overrides = {"port": environment.port} if environment.port else {}
+    return _make(
+        kinds.Gateway,
+        gateway,
+        without=("http", "reload"),
+        **overrides,
+        auth=kinds.Auth(
+            mode=auth_mode(auth, environment),
+            token=environment.token or auth.get("token"),
+            password=environment.password or auth.get("password"),
+            rate_limit=_make(kinds.RateLimit, auth.get("rate_limit", {})),
+            trusted_proxy=_make(kinds.TrustedProxyAuth, proxy) if proxy is not None else None,
+        ),
+        chat_completions=_make(
+            kinds.ChatCompletions, chat, images=_make(kinds.Images, chat.get("images", {})), without=("images",)
+        ),
+        responses_enabled=endpoints.get("responses", {}).get("enabled", False),
+        cors_allowed_origins=http.get("cors", {}).get("allowed_origins", []),
+        control_ui=_make(kinds.ControlUi, gateway.get("control_ui", {})),
+        reload_mode=gateway.get("reload", {}).get("mode", "hybrid"),
+    )
+
+
+def _provider(name: str, provider: Data) -> kinds.Provider:
+    tokens_field = provider.get("compat", {}).get("max_tokens_field")
+    models = tuple(_model(model, tokens_field) for model in provider.get("models", []))
+    return _make(kinds.Provider, provider, without=("compat",), id=name, models=models, max_tokens_field=tokens_field)
+
+
+def _model(model: Data, tokens_field: str | None) -> kinds.Model:
+    return _make(
+        kinds.Model,
+        {"name": model["id"]} | dict(model),
+        without=("compat", "input"),
+        input=tuple(dict.fromkeys(model.get("input", ["text"]))),
+        max_tokens_field=model.get("compat", {}).get("max_tokens_field", tokens_field),
+    )
+
+
+def _server(name: str, server: Data) -> kinds.McpServer:
+    return _make(kinds.McpServer, server, without=("tool_filter",), name=name, **server.get("tool_filter", {}))
+
+
+def _tools(base: Data, own: Data) -> kinds.Tools:
+    """``own`` over ``base``, key by key; what one of them denies stays denied."""
+    merged = {**base, **own}
+    merged["deny"] = list(dict.fromkeys([*base.get("deny", []), *own.get("deny", [])]))
+    merged["exec"] = _make(kinds.Exec, {**base.get("exec", {}), **own.get("exec", {})})
+    return _make(kinds.Tools, merged)
+
+
+def _agents(data: Data, environment: Environment) -> tuple[dict[str, kinds.Agent], str]:
+    section = data.get("agents", {})
+    written = {str(name): agent for _, name, agent in written_agents(section)} or {kinds.MAIN_AGENT: {}}
+    marked = next((name for name, agent in written.items() if agent.get("default")), None)
+    default = marked or (kinds.MAIN_AGENT if kinds.MAIN_AGENT in written else next(iter(written)))
+    defaults = section.get("defaults", {})
+    base = _folder(defaults.get("workspace", "workspace"), environment.state_dir)
+    agents = {}
+    for name, agent in written.items():
+        workspace = base if name == default else base.with_name(f"{base.name}-{name}")
+        if "workspace" in agent:
+            workspace = _folder(agent["workspace"], environment.state_dir)
+        agents[name] = _make(
+            kinds.Agent,
+            {"name": name, **defaults, **agent},
+            without=("default",),
+            id=name,
+            workspace=workspace,
+            model=_choice(defaults.get("model", {}), agent.get("model", {})),
+            tools=_tools(defaults.get("tools", {}), agent.get("tools", {})),
+        )
+    return agents, default
+
+
+def _folder(text: str, state_dir: Path) -> Path:
+    """``~`` is the home folder; a relative path begins in the state dir."""
+    try:
+        return state_dir / Path(text).expanduser()
+    except RuntimeError:  # an unknown user: the name is a plain folder's
+        return state_dir / text
+
+
+def _choice(base: Data, own: Data) -> kinds.ModelChoice:
+    """An agent that names its own model doesn't inherit the fallbacks of another."""
+    chosen = {**base, **own} if "primary" not in own else own
+    return _make(kinds.ModelChoice, chosen)

@@ -1,0 +1,70 @@
+"""The process environment: the only module that reads ``os.environ``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from app.config.faults import Fault
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What the environment says, read once. An empty variable is the same as an absent one.
+
+    port, web_concurrency: ``None`` when unset or wrong; ``faults`` then says what is wrong, and ``load`` raises it.
+    """
+
+    state_dir: Path
+    config_path: Path
+    token: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+    port: int | None = None
+    web_concurrency: int | None = None
+    variables: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    faults: tuple[Fault, ...] = ()
+
+    def get(self, name: str) -> str | None:
+        """The variable's value; ``None`` when it is unset or empty."""
+        return self.variables.get(name) or None
+
+
+def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
+    """Read the environment, or the ``variables`` given in its place. Raises nothing: see ``Environment.faults``."""
+    given = MappingProxyType(dict(os.environ if variables is None else variables))
+    faults: list[Fault] = []
+
+    def text(name: str) -> str | None:
+        return given.get(name, "").strip() or None
+
+    def path(name: str, default: Path) -> Path:
+        value = text(name)
+        try:
+            return Path(value).expanduser().absolute() if value else default.expanduser()
+        except RuntimeError:  # no home folder for this user, as in some containers
+            faults.append(Fault(name, "the home folder is not known; set this variable to an absolute path"))
+            return default
+
+    def number(name: str, low: int, high: int) -> int | None:
+        value = text(name)
+        if value is None:
+            return None
+        if value.isascii() and value.isdigit() and len(value) < 10 and low <= int(value) <= high:
+            return int(value)
+        faults.append(Fault.of(name, value, f"an integer from {low} to {high}"))
+        return None
+
+    state_dir = path("OPENCLAW_STATE_DIR", Path("~/.openclaw"))
+    return Environment(
+        state_dir=state_dir,
+        config_path=path("OPENCLAW_CONFIG_PATH", state_dir / "openclaw.json"),
+        token=text("OPENCLAW_GATEWAY_TOKEN"),
+        password=text("OPENCLAW_GATEWAY_PASSWORD"),
+        port=number("OPENCLAW_GATEWAY_PORT", 1, 65_535),
+        web_concurrency=number("WEB_CONCURRENCY", 1, 10_000),
+        variables=given,
+        faults=tuple(faults),
+    )

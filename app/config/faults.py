@@ -1,0 +1,141 @@
+"""What is wrong with a configuration: one line a fault, with path, finding and remedy, and never a secret."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+KeyPath = tuple[str | int, ...]
+
+ABSENT: Any = object()
+NAME: Any = object()  # where an object's name is at fault, marshmallow's messages have this below the name
+
+_BARE = re.compile(r"[\w$-]+\Z", re.ASCII)
+_SECRET_KEYS = frozenset({"token", "password", "apiKey"})
+_SECRET_MAPS = frozenset({"headers", "env"})
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """where: a key's path, a variable or a file. what: what was found there and what is allowed."""
+
+    where: str
+    what: str
+
+    @classmethod
+    def of(cls, where: str, found: Any, allowed: str) -> Fault:
+        return cls(where, f"found {shown(found)}; allowed: {allowed}")
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"
+
+
+class ConfigError(Exception):
+    """The configuration can't be used. ``faults`` names everything that is wrong with it."""
+
+    def __init__(self, *faults: Fault) -> None:
+        super().__init__("\n".join(map(str, faults)))
+        self.faults = faults
+
+
+class Report:
+    """Collects the faults and warnings of one load.
+
+    document: the file as written. Findings are quoted from it, so what ``${NAME}`` stands for is never shown.
+    """
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.document = document
+        self.faults: dict[str, Fault] = {}
+        self.ignored: list[str] = []
+        self.replaced: list[str] = []
+
+    def add(self, path: KeyPath, allowed: str, found: str | None = None) -> None:
+        """Note a fault. Only the first at a path counts: what follows from it would be noise."""
+        if found is None:
+            value = self.at(path)
+            # Text where an object or a list belongs may be a secret written one level too high.
+            hidden = is_secret(path) or allowed.startswith(("an object", "a list"))
+            found = kind(value) if hidden else shown(value)
+        self.faults.setdefault(dotted(path), Fault(dotted(path), f"found {found}; allowed: {allowed}"))
+
+    def refuse(self, messages: Any) -> None:
+        """Note every fault in marshmallow's nested messages, each of which says what is allowed."""
+        for path, allowed in _flat(messages):
+            if path and path[-1] is NAME:
+                self.add(path[:-1], allowed, f"the name {shown(path[-2])}")
+            else:
+                self.add(path, allowed)
+
+    def at(self, path: KeyPath) -> Any:
+        """What the file has at a path, ``ABSENT`` when nothing."""
+        return value_at(self.document, path)
+
+    def sound(self, *paths: str) -> bool:
+        """Whether no fault is known at any of these paths or at a section around them."""
+        return not any(path == bad or path.startswith(f"{bad}.") for path in paths for bad in self.faults)
+
+
+def is_secret(path: KeyPath) -> bool:
+    """Whether a secret may stand at this path."""
+    return bool(path) and (path[-1] in _SECRET_KEYS or any(key in _SECRET_MAPS for key in path[:-1]))
+
+
+def dotted(path: KeyPath) -> str:
+    """``("agents", "list", 2, "model")`` as ``agents.list[2].model``; unusual names are quoted."""
+    text = ""
+    for key in path:
+        if isinstance(key, str) and _BARE.match(key):
+            text += f".{key}" if text else key
+        else:
+            text += f"[{json.dumps(key)}]"
+    return text or "the file"
+
+
+def value_at(document: Any, path: KeyPath) -> Any:
+    """The value at a path, ``ABSENT`` when there is none."""
+    for key in path:
+        try:
+            document = document[key]
+        except (LookupError, TypeError):
+            return ABSENT
+    return document
+
+
+def kind(value: Any) -> str:
+    """A JSON value's type in words."""
+    if value is ABSENT:
+        return "nothing"
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, int | float):
+        return "a number"
+    return "text" if isinstance(value, str) else "a list" if isinstance(value, list) else "an object"
+
+
+def shown(value: Any) -> str:
+    """A JSON value in one short line. Of a URL only the scheme: the rest may hold a password."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        head, url, _ = value.partition("://")
+        text = f"{head}://…" if url else value
+        quoted = json.dumps(text if len(text) <= 60 else f"{text[:60]}…", ensure_ascii=False)
+        return "".join(sign if sign.isprintable() else json.dumps(sign)[1:-1] for sign in quoted)
+    if isinstance(value, float) or (isinstance(value, int) and value.bit_length() <= 64):
+        return str(value) if math.isfinite(value) else "a number that is not finite"
+    return kind(value)
+
+
+def _flat(messages: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
+    if isinstance(messages, dict):
+        for key, inner in messages.items():
+            yield from _flat(inner, path if key == "_schema" else (*path, key))
+    else:
+        yield path, messages[0] if isinstance(messages, list) else str(messages)

@@ -1,0 +1,211 @@
+"""Marshmallow fields whose only message says what is allowed; the report adds where it is and what was found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Any
+
+from marshmallow import ValidationError, fields, validate
+
+from app.config.faults import NAME
+
+_MESSAGES = ("required", "null", "invalid", "invalid_utf8", "special", "too_large", "type")
+_DURATION = re.compile(r"(\d{1,9})(ms|[smhdw])\Z", re.ASCII)
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@]+\Z")
+_MODEL = re.compile(r"[^\s/]+/[^\s\x00-\x1f\x7f]+\Z")
+_MODEL_ALLOWED = '"provider/model", or an object with primary and fallbacks'
+
+
+def says(allowed: str) -> dict[str, Any]:
+    """Every error message of a field or a schema as one: what is allowed."""
+    return dict.fromkeys(_MESSAGES, allowed)
+
+
+class Flag(fields.Boolean):
+    """Strictly ``true`` or ``false``."""
+
+    def __init__(self) -> None:
+        super().__init__(error_messages=says("true or false"))
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid")
+        return value
+
+
+class _Number(fields.Float):
+    def _validated(self, value: Any) -> float:
+        if isinstance(value, str):  # marshmallow would take "600"
+            raise self.make_error("invalid")
+        return super()._validated(value)
+
+
+class Scalar(fields.Field[str]):
+    """Text; a number or a boolean is written out, as a process's environment needs it."""
+
+    def __init__(self) -> None:
+        super().__init__(error_messages=says("text, a number or a boolean"))
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        if isinstance(value, bool):
+            return str(value).lower()
+        if not isinstance(value, str | int | float):
+            raise self.make_error("invalid")
+        return str(value)
+
+
+class Parsed(fields.Field[Any]):
+    """Text that ``parse`` turns into a value; ``parse`` raises ``ValueError`` for any other text."""
+
+    def __init__(self, parse: Callable[[str], Any], allowed: str, *, replaced: Mapping[str, str] | None = None) -> None:
+        super().__init__(error_messages=says(allowed), metadata={"replaced": replaced or {}})
+        self.parse = parse
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if not isinstance(value, str):
+            raise self.make_error("invalid")
+        try:
+            return self.parse(value)
+        except ValueError:
+            raise self.make_error("invalid") from None
+
+
+class Entries(fields.Dict):
+    """An object with checked values. name: what a name may be, in words and as a pattern."""
+
+    def __init__(self, values: fields.Field[Any], allowed: str, name: tuple[str, str]) -> None:
+        super().__init__(values=values, error_messages=says(allowed))
+        self.name_allowed, pattern = name
+        self.name_pattern = re.compile(pattern)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:
+        errors: dict[str, Any] = {}
+        try:
+            checked: dict[str, Any] = super()._deserialize(value, attr, data, **kwargs)  # type: ignore[no-untyped-call]
+        except ValidationError as error:
+            if not isinstance(error.messages, dict):
+                raise
+            errors = {name: inner["value"] for name, inner in error.messages.items()}
+            checked = error.valid_data  # type: ignore[assignment]
+        errors |= {name: {NAME: [self.name_allowed]} for name in value if not self.name_pattern.match(name)}
+        if errors:
+            raise ValidationError(errors, valid_data=checked)
+        return checked
+
+
+class Model(fields.Nested):
+    """``"provider/model"``, or an object with ``primary`` and ``fallbacks``; always loaded as the object."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Any, partial: Any = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        if isinstance(value, str) and _MODEL.match(value):
+            return {"primary": value}
+        if not isinstance(value, dict):
+            raise ValidationError(_MODEL_ALLOWED)
+        loaded: dict[str, Any] = super()._deserialize(value, attr, data, partial, **kwargs)
+        return loaded
+
+
+def integer(low: int, high: int) -> fields.Integer:
+    allowed = f"an integer from {low} to {high}"
+    return fields.Integer(strict=True, validate=validate.Range(low, high, error=allowed), error_messages=says(allowed))
+
+
+def seconds(high: int) -> fields.Float:
+    """A number of seconds, above 0."""
+    allowed = f"a number above 0, at most {high}"
+    in_range = validate.Range(0, high, min_inclusive=False, error=allowed)
+    return _Number(validate=in_range, error_messages=says(allowed))
+
+
+def price() -> fields.Float:
+    allowed = "a number, 0 or more"
+    return _Number(validate=validate.Range(0, error=allowed), error_messages=says(allowed))
+
+
+def text(
+    allowed: str = "text, not empty", pattern: str = r"(?s)[^\x00]*\S[^\x00]*\Z", *, required: bool = False
+) -> fields.String:
+    return fields.String(
+        validate=validate.Regexp(pattern, error=allowed), error_messages=says(allowed), required=required
+    )
+
+
+def secret() -> fields.String:
+    # What can't stand in a header could never be matched by a caller.
+    return text("text of at least one character, no control characters, no space around it",
+                r"(?!\s)[^\x00-\x1f\x7f]+(?<!\s)\Z")  # fmt: skip
+
+
+def choice(*names: str, replaced: Mapping[str, str] | None = None) -> fields.String:
+    """One of ``names``. replaced: OpenClaw's other values, each with the nearest safer one of ours."""
+    quoted = [f'"{name}"' for name in names]
+    allowed = f"{', '.join(quoted[:-1])} or {quoted[-1]}"
+    return fields.String(
+        validate=validate.OneOf(names, error=allowed),
+        error_messages=says(allowed),
+        metadata={"replaced": replaced or {}},
+    )
+
+
+def several(inner: fields.Field[Any], allowed: str) -> fields.List[Any]:
+    return fields.List(inner, error_messages=says(allowed))
+
+
+def texts(allowed: str = "a list of texts") -> fields.List[Any]:
+    return several(text(), allowed)
+
+
+def nested(schema: Any, allowed: str = "an object") -> fields.Nested:
+    return fields.Nested(schema, error_messages=says(allowed))
+
+
+def duration() -> Parsed:
+    """Seconds, written as ``30d``, ``12h``, ``45m``, ``90s``."""
+
+    def parse(value: str) -> float:
+        match = _DURATION.match(value)
+        if not match or int(match[1]) == 0:
+            raise ValueError(value)
+        return float(int(match[1]) * _SECONDS[match[2]])
+
+    return Parsed(parse, 'a duration above 0 such as "30d", "12h", "45m" or "90s"')
+
+
+def network() -> Parsed:
+    def parse(value: str) -> IPv4Network | IPv6Network:
+        return ip_network(value, strict=False)
+
+    return Parsed(parse, 'an IP address or a CIDR such as "10.0.0.0/8"')
+
+
+def address() -> Parsed:
+    return Parsed(lambda value: str(ip_address(value)), "an IP address")
+
+
+def origin(*, replaced: Mapping[str, str] | None = None) -> Parsed:
+    def parse(value: str) -> str:
+        folded = value.lower().removesuffix("/")
+        if not _ORIGIN.match(folded):
+            raise ValueError(value)
+        return folded
+
+    return Parsed(parse, 'an origin such as "https://example.com"', replaced=replaced)
+
+
+def model_reference() -> fields.String:
+    return text('"provider/model"', _MODEL.pattern)
+
+
+def model_choice(schema: Any) -> Model:
+    return Model(schema, error_messages=says(_MODEL_ALLOWED))
+
+
+def url_of(*schemes: str, required: bool = False) -> fields.String:
+    allowed = "a URL that begins with " + " or ".join(schemes)
+    begins = "|".join(map(re.escape, schemes))
+    return text(allowed, rf"(?i:{begins})[^\s\x00-\x1f\x7f]+\Z", required=required)

@@ -1,0 +1,327 @@
+"""The configuration file's keys and what each may hold.
+
+Every key is optional unless it says so: the defaults stand in ``settings``. Names are camelCase in the file.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validates_schema
+
+from app.config.fields import (
+    Entries,
+    Flag,
+    Parsed,
+    Scalar,
+    address,
+    choice,
+    duration,
+    integer,
+    model_choice,
+    model_reference,
+    nested,
+    network,
+    origin,
+    price,
+    says,
+    seconds,
+    secret,
+    several,
+    text,
+    texts,
+    url_of,
+)
+
+AGENT_ID = ("lower case letters, digits, - and _, 64 at most", r"[a-z0-9_-]{1,64}\Z")
+HEADER_NAME = ("the name of a header", r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+PROVIDER_ID = ("a name without space and slash", r"[^\s\x00-\x1f\x7f/]+\Z")
+SERVER_NAME = ("letters, digits, -, _ and ., 64 at most", r"[A-Za-z0-9_.-]{1,64}\Z")
+VARIABLE_NAME = ("the name of a variable", r"[^=\s\x00-\x1f]+\Z")
+_PATH_PART = re.compile(r"(?!\.\.?\Z)[\w.~-]+\Z", re.ASCII)
+WEEK_SECONDS = 604_800
+DAY_MS = 86_400_000
+GIB = 1 << 30
+
+
+class Section(Schema):
+    error_messages = says("an object")
+
+    class Meta:
+        unknown = RAISE
+
+    def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
+        field_obj.attribute = field_name.rstrip("_")  # a name that Python or marshmallow has itself ends in _
+        first, *rest = field_obj.attribute.split("_")
+        field_obj.data_key = first + "".join(word.title() for word in rest)
+
+
+class ModelSchema(Section):
+    primary = model_reference()
+    fallbacks = several(model_reference(), 'a list of "provider/model"')
+
+
+class RateLimitSchema(Section):
+    max_attempts = integer(1, 10_000)
+    window_ms = integer(1, DAY_MS)
+    lockout_ms = integer(1, 7 * DAY_MS)
+    exempt_loopback = Flag()
+
+
+class TrustedProxySchema(Section):
+    user_header = text(*HEADER_NAME, required=True)
+    required_headers = several(text(*HEADER_NAME), "a list of header names")
+    allow_users = texts()
+    allow_loopback = Flag()
+
+
+class AuthSchema(Section):
+    mode = choice("token", "password", "trusted-proxy", "none")
+    token = secret()
+    password = secret()
+    rate_limit = nested(RateLimitSchema)
+    trusted_proxy = nested(TrustedProxySchema)
+
+
+class ImagesSchema(Section):
+    allow_url = Flag()
+    url_allowlist = texts("a list of host names")
+    allowed_mimes = several(text('a type such as "image/png"', r"[\w.+-]+/[\w.+-]+\Z"), "a list of media types")
+    max_bytes = integer(1, GIB)
+    max_redirects = integer(0, 20)
+    timeout_ms = integer(1, DAY_MS)
+
+
+class ChatCompletionsSchema(Section):
+    enabled = Flag()
+    max_body_bytes = integer(1, GIB)
+    images = nested(ImagesSchema)
+    reasoning = Flag()
+
+
+class ResponsesSchema(Section):
+    enabled = Flag()
+
+
+class EndpointsSchema(Section):
+    chat_completions = nested(ChatCompletionsSchema)
+    responses = nested(ResponsesSchema)
+
+
+class CorsSchema(Section):
+    allowed_origins = several(origin(), "a list of origins")
+
+
+class HttpSchema(Section):
+    endpoints = nested(EndpointsSchema)
+    cors = nested(CorsSchema)
+
+
+def _base_path() -> Parsed:
+    def parse(value: str) -> str:
+        trimmed = value.strip("/")
+        if trimmed and not all(_PATH_PART.match(part) for part in trimmed.split("/")):
+            raise ValueError(value)
+        return f"/{trimmed}"
+
+    return Parsed(parse, 'a path such as "/" or "/openclaw"')
+
+
+class ControlUiSchema(Section):
+    enabled = Flag()
+    base_path = _base_path()
+    allowed_origins = several(origin(replaced={"*": "http://localhost"}), "a list of origins")
+
+
+class ReloadSchema(Section):
+    mode = choice("hybrid", "hot", "restart", "off")
+
+
+class GatewaySchema(Section):
+    port = integer(1, 65_535)
+    bind = choice("loopback", "lan", "custom", replaced={"tailnet": "loopback", "auto": "loopback"})
+    custom_bind_host = address()
+    auth = nested(AuthSchema)
+    trusted_proxies = several(network(), "a list of addresses and CIDRs")
+    allowed_hosts = several(text("a host name without port", r"[A-Za-z0-9._:\[\]-]+\Z"), "a list of host names")
+    public_origin = origin()
+    max_runs = integer(1, 100_000)
+    http = nested(HttpSchema)
+    control_ui = nested(ControlUiSchema)
+    reload = nested(ReloadSchema)
+
+
+class ExecSchema(Section):
+    security = choice("deny", "allowlist", "full")
+    safe_bins = texts("a list of command names")
+    timeout_seconds = integer(1, WEEK_SECONDS)
+
+
+class ToolsSchema(Section):
+    profile = choice("minimal", "readonly", "coding", "full", replaced={"messaging": "minimal"})
+    allow = texts("a list of tool names")
+    also_allow = texts("a list of tool names")
+    deny = texts("a list of tool names")
+    exec = nested(ExecSchema)
+
+
+class AgentDefaultsSchema(Section):
+    model = model_choice(ModelSchema)
+    workspace = text()
+    system_prompt = text()
+    timeout_seconds = seconds(WEEK_SECONDS)
+    max_turns = integer(1, 10_000)
+    max_concurrent = integer(1, 100_000)
+    context_tokens = integer(256, 100_000_000)
+    tools = nested(ToolsSchema)
+
+
+class AgentSchema(Section):
+    default = Flag()
+    name = text()
+    model = model_choice(ModelSchema)
+    workspace = text()
+    system_prompt = text()
+    tools = nested(ToolsSchema)
+
+
+class ListedAgentSchema(AgentSchema):
+    id = text(*AGENT_ID, required=True)
+
+
+class AgentsSchema(Section):
+    defaults = nested(AgentDefaultsSchema)
+    list_ = several(nested(ListedAgentSchema), "a list of agents")
+    entries = Entries(nested(AgentSchema), "an object of agents by id", AGENT_ID)
+
+
+class CompatSchema(Section):
+    max_tokens_field = choice("max_tokens", "max_completion_tokens")
+
+
+class CostSchema(Section):
+    class Meta:
+        unknown = EXCLUDE  # prices have names of their own at some providers
+
+    input = price()
+    output = price()
+    cache_read = price()
+    cache_write = price()
+
+
+class CatalogueModelSchema(Section):
+    id = text("a model's id", r"\S+\Z", required=True)
+    name = text()
+    input = several(
+        choice("text", "image", replaced=dict.fromkeys(("audio", "video", "document"), "text")),
+        "a list of kinds of input",
+    )
+    context_window = integer(1, 100_000_000)
+    max_tokens = integer(1, 100_000_000)
+    reasoning = Flag()
+    cost = nested(CostSchema)
+    compat = nested(CompatSchema)
+
+
+# Their wire formats aren't spoken here, but most of these servers have an OpenAI-compatible door too.
+_OTHER_APIS = (
+    "azure-openai-responses",
+    "bedrock-converse-stream",
+    "github-copilot",
+    "google-generative-ai",
+    "google-vertex",
+    "ollama",
+    "openai-chatgpt-responses",
+    "openai-codex-responses",
+)
+
+
+class ProviderSchema(Section):
+    base_url = url_of("http://", "https://", required=True)
+    api_key = secret()
+    api = choice(
+        "openai-completions",
+        "openai-responses",
+        "anthropic-messages",
+        replaced=dict.fromkeys(_OTHER_APIS, "openai-completions"),
+    )
+    headers = Entries(secret(), "an object of texts by header name", HEADER_NAME)
+    timeout_seconds = seconds(WEEK_SECONDS)
+    models = several(nested(CatalogueModelSchema), "a list of models")
+    compat = nested(CompatSchema)
+
+
+class ModelsSchema(Section):
+    providers = Entries(nested(ProviderSchema), "an object of providers by id", PROVIDER_ID)
+
+
+class ToolFilterSchema(Section):
+    include = texts("a list of tool names")
+    exclude_ = texts("a list of tool names")
+
+
+class McpServerSchema(Section):
+    command = text()
+    args = several(fields.String(error_messages=says("text")), "a list of texts")
+    env = Entries(Scalar(), "an object of texts by variable", VARIABLE_NAME)
+    cwd = text()
+    url = url_of("http://", "https://")
+    headers = Entries(secret(), "an object of texts by header name", HEADER_NAME)
+    enabled = Flag()
+    request_timeout_ms = integer(1, DAY_MS)
+    tool_filter = nested(ToolFilterSchema)
+
+    @validates_schema
+    def check_transport(self, data: dict[str, Any], **_: Any) -> None:
+        if ("command" in data) == ("url" in data):
+            raise ValidationError("an object with either command or url")
+
+
+class McpSchema(Section):
+    servers = Entries(nested(McpServerSchema), "an object of servers by name", SERVER_NAME)
+
+
+class MaintenanceSchema(Section):
+    prune_after = duration()
+    max_entries = integer(1, 1_000_000_000)
+
+
+class ResetSchema(Section):
+    idle_minutes = seconds(525_600)
+
+
+class SessionSchema(Section):
+    queue_limit = integer(1, 100_000)
+    maintenance = nested(MaintenanceSchema)
+    reset = nested(ResetSchema)
+
+
+class LoggingSchema(Section):
+    level = choice("debug", "info", "warn", "error", "fatal", replaced={"trace": "debug", "silent": "fatal"})
+    console_style = choice("pretty", "json", replaced={"compact": "pretty"})
+
+
+class StorageSchema(Section):
+    url = url_of("sqlite:///", "postgresql://")
+
+
+class ClusterSchema(Section):
+    redis_url = url_of("redis://", "rediss://", "unix://")
+
+
+class ConfigSchema(Section):
+    """The whole file."""
+
+    gateway = nested(GatewaySchema)
+    agents = nested(AgentsSchema)
+    models = nested(ModelsSchema)
+    tools = nested(ToolsSchema)
+    mcp = nested(McpSchema)
+    session = nested(SessionSchema)
+    logging = nested(LoggingSchema)
+    storage = nested(StorageSchema)
+    cluster = nested(ClusterSchema)
+
+
+CONFIG = ConfigSchema()

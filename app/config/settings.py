@@ -1,0 +1,213 @@
+"""The checked configuration, frozen: what every other part reads.
+
+Built by ``load`` from ``openclaw.json`` and the environment; never changed in place. A reload makes a new ``Settings``.
+Times are in the unit of the name; secrets never show in ``repr``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from types import MappingProxyType
+
+LOCAL_MODEL = "local/smollm2-135m"
+MAIN_AGENT = "main"
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    max_attempts: int = 10
+    window_ms: int = 60_000
+    lockout_ms: int = 300_000
+    exempt_loopback: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedProxyAuth:
+    user_header: str
+    required_headers: tuple[str, ...] = ()
+    allow_users: tuple[str, ...] = ()
+    allow_loopback: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Auth:
+    mode: str = "token"  # token | password | trusted-proxy | none
+    token: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+    rate_limit: RateLimit = RateLimit()
+    trusted_proxy: TrustedProxyAuth | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    allow_url: bool = False
+    url_allowlist: tuple[str, ...] = ()
+    allowed_mimes: tuple[str, ...] = ("image/png", "image/jpeg", "image/gif", "image/webp")
+    max_bytes: int = 10_485_760
+    max_redirects: int = 3
+    timeout_ms: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class ChatCompletions:
+    enabled: bool = False
+    max_body_bytes: int = 20_971_520
+    images: Images = Images()
+    reasoning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ControlUi:
+    enabled: bool = True
+    base_path: str = "/"
+    allowed_origins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    port: int = 18789
+    bind: str = "loopback"  # loopback | lan | custom
+    custom_bind_host: str | None = None
+    auth: Auth = Auth()
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
+    public_origin: str | None = None
+    max_runs: int = 2000
+    chat_completions: ChatCompletions = ChatCompletions()
+    responses_enabled: bool = False
+    cors_allowed_origins: tuple[str, ...] = ()
+    control_ui: ControlUi = ControlUi()
+    reload_mode: str = "hybrid"  # "off" turns watching off
+
+    @property
+    def bind_host(self) -> str:
+        """The address to listen on."""
+        if self.bind == "lan":
+            return "0.0.0.0"  # noqa: S104 - what "lan" asks for
+        if self.bind == "custom" and self.custom_bind_host:
+            return self.custom_bind_host
+        return "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Exec:
+    security: str | None = None  # deny | allowlist | full; unset: the profile decides
+    safe_bins: tuple[str, ...] = ()
+    timeout_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """A tool policy as written; ``None`` means that the key is absent."""
+
+    profile: str | None = None  # minimal | readonly | coding | full
+    allow: tuple[str, ...] | None = None
+    also_allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    exec: Exec = Exec()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """``provider/model`` references: the one to use, and those to fall back to."""
+
+    primary: str = LOCAL_MODEL
+    fallbacks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """One agent with ``agents.defaults`` already filled in."""
+
+    id: str
+    name: str
+    workspace: Path
+    model: ModelChoice = ModelChoice()
+    system_prompt: str | None = None
+    timeout_seconds: float = 600
+    max_turns: int = 50
+    max_concurrent: int | None = None
+    context_tokens: int | None = None
+    tools: Tools = Tools()
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One entry of a provider's catalogue."""
+
+    id: str
+    name: str
+    input: tuple[str, ...] = ("text",)
+    context_window: int | None = None
+    max_tokens: int | None = None
+    reasoning: bool = False
+    cost: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    max_tokens_field: str | None = None  # max_tokens | max_completion_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """One entry of ``models.providers``. ``local`` is built in and not listed here unless the file configures it."""
+
+    id: str
+    base_url: str
+    api: str = "openai-completions"  # | openai-responses | anthropic-messages
+    api_key: str | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    timeout_seconds: float = 120
+    models: tuple[Model, ...] = ()
+    max_tokens_field: str | None = None  # of models that the list doesn't name
+
+
+@dataclass(frozen=True, slots=True)
+class McpServer:
+    name: str
+    command: str | None = None
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    cwd: str | None = None
+    url: str | None = None
+    headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    enabled: bool = True
+    request_timeout_ms: int = 60_000
+    include: tuple[str, ...] | None = None
+    exclude: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    queue_limit: int = 16
+    prune_after_seconds: float = 30 * 86_400
+    max_entries: int = 10_000
+    idle_minutes: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Logging:
+    level: str = "info"
+    console_style: str = "pretty"  # pretty | json
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything, with where it came from.
+
+    agents: by id, in the file's order. providers: by id. warnings: lines to log once after a load.
+    """
+
+    path: Path
+    state_dir: Path
+    gateway: Gateway
+    agents: Mapping[str, Agent]
+    default_agent: str
+    providers: Mapping[str, Provider]
+    storage_url: str = field(repr=False)
+    tools: Tools = Tools(profile="minimal")
+    mcp_servers: Mapping[str, McpServer] = field(default_factory=lambda: MappingProxyType({}))
+    session: Session = Session()
+    logging: Logging = Logging()
+    redis_url: str | None = field(default=None, repr=False)
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,178 @@
+"""Everything that can go wrong for a caller, and the one envelope that tells it.
+
+GatewayError
+├── InvalidRequest            400  invalid_request_error
+│   ├── ModelNotFound         404  code model_not_found
+│   ├── MethodNotAllowed      405
+│   ├── BodyTooLarge          413
+│   └── UnsupportedMediaType  415
+├── Unauthorized              401  unauthorized / invalid_api_key
+├── Forbidden                 403  forbidden
+├── NotFound                  404  not_found_error
+├── TooManyAttempts           429  rate_limited
+├── Overloaded                503  overloaded
+├── InternalError             500  api_error
+├── RunTimeout                504  timeout_error
+├── RunCancelled              499  cancelled
+└── ProviderError             502  upstream_error
+    ├── ProviderRefused       400  invalid_request_error (the provider says that the request is wrong)
+    ├── ProviderAuthError     502  upstream_auth_error
+    ├── ProviderRateLimit     429  rate_limit_error
+    └── ProviderTimeout       504  timeout_error
+
+Below the doors code raises these; the doors render them and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class GatewayError(Exception):
+    """A fault with its own answer.
+
+    message: what happened and what to do, safe to show to the caller.
+    param:   path of the request field at fault, such as ``messages[2].role``.
+    code:    machine-readable detail; the class has the default.
+    headers: extra response headers, such as ``Retry-After``.
+    """
+
+    status = 500
+    type = "api_error"
+    code: str | None = None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        if code is not None:
+            self.code = code
+        self.headers: dict[str, str] = dict(headers or {})
+
+    def envelope(self) -> dict[str, Any]:
+        """``{"error": {message, type, param, code}}``, as the OpenAI API answers errors."""
+        return {
+            "error": {
+                "message": self.message,
+                "type": self.type,
+                "param": self.param,
+                "code": self.code,
+            }
+        }
+
+
+class InvalidRequest(GatewayError):
+    status = 400
+    type = "invalid_request_error"
+
+
+class ModelNotFound(InvalidRequest):
+    status = 404
+    code = "model_not_found"
+
+
+class MethodNotAllowed(InvalidRequest):
+    status = 405
+
+
+class BodyTooLarge(InvalidRequest):
+    status = 413
+
+
+class UnsupportedMediaType(InvalidRequest):
+    status = 415
+
+
+class Unauthorized(GatewayError):
+    status = 401
+    type = "unauthorized"
+    code = "invalid_api_key"
+
+    def __init__(self, message: str = "Unauthorized") -> None:
+        super().__init__(message, headers={"WWW-Authenticate": "Bearer"})
+
+
+class Forbidden(GatewayError):
+    status = 403
+    type = "forbidden"
+
+
+class NotFound(GatewayError):
+    status = 404
+    type = "not_found_error"
+
+
+class _RetryLater(GatewayError):
+    """An error that says when to come back; ``retry_after`` in whole seconds."""
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message, headers={"Retry-After": str(retry_after)})
+
+
+class TooManyAttempts(_RetryLater):
+    status = 429
+    type = "rate_limited"
+
+
+class Overloaded(_RetryLater):
+    status = 503
+    type = "overloaded"
+
+
+class InternalError(GatewayError):
+    """The unexpected: the caller gets fixed text and the request id, the log gets the rest."""
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(f"internal error (request id {request_id})")
+
+
+class RunTimeout(GatewayError):
+    status = 504
+    type = "timeout_error"
+
+
+class RunCancelled(GatewayError):
+    """Somebody ended the run: its client went away, an abort, or the gateway's drain."""
+
+    status = 499
+    type = "cancelled"
+
+
+class ProviderError(GatewayError):
+    """The model's provider failed. ``retryable``: the same call may work a moment later."""
+
+    status = 502
+    type = "upstream_error"
+    retryable = True
+
+
+class ProviderRefused(ProviderError):
+    status = 400
+    type = "invalid_request_error"
+    retryable = False
+
+
+class ProviderAuthError(ProviderError):
+    status = 502
+    type = "upstream_auth_error"
+    retryable = False
+
+
+class ProviderRateLimit(ProviderError):
+    status = 429
+    type = "rate_limit_error"
+    retryable = False
+
+
+class ProviderTimeout(ProviderError):
+    status = 504
+    type = "timeout_error"
+    retryable = False

@@ -1,0 +1,119 @@
+"""Which address a request really comes from, and whether it can be called local."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+from app.auth.request import Request
+
+logger = logging.getLogger("gateway.auth")
+
+_LOOPBACK = "127.0.0.1"
+_LONGEST_ADDRESS = 64
+_MOST_WARNINGS = 256
+
+
+@lru_cache(maxsize=1024)
+def _parse(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        return address.ipv4_mapped
+    return address
+
+
+def parse_address(text: str) -> IPv4Address | IPv6Address | None:
+    """An IP literal without its zone, IPv4 in IPv6 as IPv4; ``None`` for anything else."""
+    return _parse(text) if len(text) <= _LONGEST_ADDRESS else None
+
+
+def _hop(text: str) -> IPv4Address | IPv6Address | None:
+    """One entry of X-Forwarded-For; some proxies add the port."""
+    text = text.strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    return parse_address(text)
+
+
+def _is_forwarded(request: Request) -> bool:
+    for name in request.headers:
+        if name.startswith("x-forwarded") or name == "forwarded" or name == "x-real-ip":
+            return True
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Where a request comes from.
+
+    address:   of the client, seen through trusted proxies; of the peer when that can't be told.
+    loopback:  the peer is on this machine.
+    trusted:   the peer is one of ``gateway.trustedProxies``.
+    forwarded: the request has a header that only proxies set.
+    """
+
+    address: str
+    loopback: bool
+    trusted: bool
+    forwarded: bool
+
+    @property
+    def local(self) -> bool:
+        """On this machine, with no sign of a proxy in between."""
+        return self.loopback and not self.forwarded
+
+
+class Proxies:
+    """The proxies whose word on a client's address is taken.
+
+    trusted: ``gateway.trustedProxies``.
+    """
+
+    def __init__(self, trusted: Sequence[IPv4Network | IPv6Network]) -> None:
+        self._trusted = tuple(trusted)
+        self._warned: set[str] = set()
+
+    def client(self, request: Request) -> Client:
+        """Find the client behind ``request``. A unix socket's peer counts as loopback."""
+        peer = request.peer or _LOOPBACK
+        address = parse_address(peer)
+        loopback = address is not None and address.is_loopback
+        trusted = self._trusts(address)
+        forwarded = _is_forwarded(request)
+        client = peer if address is None else str(address)
+        if forwarded:
+            if trusted:
+                client = self._origin(request.headers.get("x-forwarded-for", "")) or client
+            else:
+                self._warn(client)
+        return Client(client, loopback, trusted, forwarded)
+
+    def _trusts(self, address: IPv4Address | IPv6Address | None) -> bool:
+        return address is not None and any(address in network for network in self._trusted)
+
+    def _origin(self, chain: str) -> str | None:
+        """The rightmost address that is no trusted proxy; all before it may be the client's invention."""
+        client = None
+        for entry in reversed(chain.split(",")):
+            client = _hop(entry)
+            if client is None or not self._trusts(client):
+                break
+        return None if client is None else str(client)
+
+    def _warn(self, peer: str) -> None:
+        """Say it once a peer, and no more once many peers have been named: strangers must not fill the log."""
+        if peer not in self._warned and len(self._warned) < _MOST_WARNINGS:
+            self._warned.add(peer)
+            logger.warning(
+                "%s sends forwarded headers but is not trusted, so its requests are treated as a stranger's;"
+                " if it is your proxy, add it to gateway.trustedProxies",
+                peer,
+            )

@@ -10,6 +10,8 @@ from types import MappingProxyType
 
 from app.config.faults import Fault
 
+_NEEDED_BY_CHILDREN = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME")
+
 
 @dataclass(frozen=True, slots=True)
 class Environment:
@@ -68,3 +70,8 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
         variables=given,
         faults=tuple(faults),
     )
+
+
+def environment_of_children() -> dict[str, str]:
+    """What a child process needs to find Python and its libraries; no token and no provider's key."""
+    return {name: os.environ[name] for name in _NEEDED_BY_CHILDREN if name in os.environ}

@@ -1,3 +1,5 @@
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -192,8 +194,6 @@ def test_no_headers_break_the_guard(host, origin):
     guard = Guard(settings(cors=("*",)))
     sent = request(host=host, origin=origin)
     for check in (guard.check_host, guard.check_origin):
-        try:
+        with suppress(Forbidden):
             check(sent)
-        except Forbidden:
-            pass
     assert all(value.isprintable() and value.isascii() for value in guard.preflight_headers(sent).values())

@@ -1,0 +1,267 @@
+"""HTTP to a provider: pooled connections, a bound for each phase, lines as they come.
+
+geventhttpclient's pool and parser do the work. Its client class is not used: it rebuilds every header for every call,
+and its pool keeps as many idle connections as busy ones and checks them with ``select``, which ends at 1024 files.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import select
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import gevent.socket
+from gevent import monkey
+from geventhttpclient.connectionpool import ConnectionPool, SSLConnectionPool
+from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
+from greenlet import greenlet as Greenlet
+
+from app.errors import ProviderError, ProviderTimeout
+from app.idle import IdleTimer
+
+log = logging.getLogger("gateway.providers")
+
+CONNECT_TIMEOUT = 10.0
+MAX_CONNECTIONS = 10_000
+MAX_IDLE = 128
+MAX_LINE = 4 * 1024 * 1024
+MAX_ERROR_BODY = 64 * 1024
+ERROR_BODY_TIMEOUT = 5.0
+READ_SIZE = 16 * 1024
+PATH_SAFE = "/%:@!$&'()*+,;=~"
+# Letters; a header's value is a secret only when it is longer.
+SHORT = 6
+
+# gevent removes poll from its patched select module; asking about one idle socket never waits.
+_poll = monkey.get_original("select", "poll")
+
+
+class _IdleLimit:
+    """What both pools change: how an idle connection is looked at, and how many are kept."""
+
+    def _is_socket_alive(self, sock: Any) -> bool:
+        if sock is None or sock.fileno() < 0:
+            return False
+        poll = _poll()
+        poll.register(sock.fileno(), select.POLLIN)
+        # An idle connection that has something to read was closed by the provider, or is out of step.
+        return not poll.poll(0)
+
+    def return_socket(self, sock: Any) -> None:
+        if self._socket_queue.qsize() >= MAX_IDLE:  # type: ignore[attr-defined]
+            self.release_socket(sock)  # type: ignore[attr-defined]
+        else:
+            super().return_socket(sock)  # type: ignore[misc]
+
+
+class _PlainPool(_IdleLimit, ConnectionPool):
+    pass
+
+
+class _TlsPool(_IdleLimit, SSLConnectionPool):
+    pass
+
+
+class _Response(HTTPSocketPoolResponse):
+    waiting = False
+
+    def blocks(self) -> Iterator[bytes]:
+        """The body as it comes: whatever one read brought."""
+        while True:
+            if self._body_buffer:
+                block = bytes(self._body_buffer)
+                self._body_buffer.clear()
+                yield block
+            if self.message_complete:
+                return
+            self.waiting = True
+            assert self._sock is not None
+            received = self._sock.recv(READ_SIZE)
+            self.waiting = False
+            self.feed(received)
+
+
+class Answer:
+    """A provider's response whose headers have come. Close it: an unfinished one takes its connection along."""
+
+    def __init__(self, response: _Response, sock: gevent.socket.socket, provider: str, timeout: float) -> None:
+        self._response = response
+        self._sock = sock
+        self._provider = provider
+        self._timeout = timeout
+        self._silence: IdleTimer | None = None
+        self.status: int = response.status_code
+
+    def header(self, name: str) -> str | None:
+        value = self._response.get(name)
+        return value[0] if isinstance(value, list) else value
+
+    def lines(self) -> Iterator[bytes]:
+        """The body's lines without their line ends, as they come.
+
+        Raises ProviderTimeout when nothing comes for the provider's ``timeoutSeconds``, ProviderError when it is cut.
+        """
+        reader = gevent.getcurrent()
+        # One timer for the whole answer: the socket's own timeout would start one for every token.
+        self._sock.settimeout(None)
+        self._silence = silence = IdleTimer(self._timeout, lambda: self._on_silence(reader))
+        rest = b""
+        try:
+            for block in self._response.blocks():
+                silence.touch()
+                *lines, rest = (rest + block).split(b"\n")
+                if len(rest) > MAX_LINE:
+                    raise HTTPParseError(f"more than {MAX_LINE} bytes without a line end")
+                yield from lines
+            if rest:
+                yield rest
+        except TimeoutError:
+            raise ProviderTimeout(f"provider {self._provider} sent nothing for {self._timeout:g} s") from None
+        except (OSError, HTTPParseError) as error:
+            raise _broken(self._provider, "was cut", error) from error
+        finally:
+            silence.stop()
+
+    def body(self) -> bytes:
+        """The beginning of an error's body, up to 64 KiB; what can't be read is left out."""
+        read = bytearray()
+        self._sock.settimeout(ERROR_BODY_TIMEOUT)
+        try:
+            for block in self._response.blocks():
+                read += block
+                if len(read) >= MAX_ERROR_BODY:
+                    break
+        except (OSError, HTTPParseError) as error:
+            log.debug("provider %s: error body cut after %d bytes: %s", self._provider, len(read), error)
+        return bytes(read)
+
+    def _on_silence(self, reader: Greenlet) -> None:
+        # In the hub. A reader that waits for something else than the provider must not be hit there.
+        if self._response.waiting:
+            reader.throw(TimeoutError())
+        elif self._silence is not None:
+            self._silence.restart(self._timeout)
+
+    def hurry(self, seconds: float) -> None:
+        """Wait at most so long for each further line: all that matters has come."""
+        self._timeout = seconds
+        if self._silence is not None:
+            self._silence.restart(seconds)
+
+    def close(self) -> None:
+        self._response.release()
+
+
+class Upstream:
+    """The connections to one provider.
+
+    base_url: ``http`` or ``https``; a proxy named by ``HTTP_PROXY``, ``HTTPS_PROXY``, ``NO_PROXY`` is honoured.
+    headers:  sent with each call. What they hold is taken for secret: see ``secrets``.
+    timeout:  seconds that may pass without a byte, the wait for the first one included.
+    direct:   never through a proxy.
+    """
+
+    def __init__(
+        self, provider: str, base_url: str, headers: Mapping[str, str], timeout: float, *, direct: bool = False
+    ) -> None:
+        url = urlsplit(base_url)
+        if url.hostname is None:
+            raise ValueError(f"no host in {base_url!r}")
+        self.provider = provider
+        self.secrets = _secrets(headers)
+        self._timeout = timeout
+        tls = url.scheme == "https"
+        port = url.port or (443 if tls else 80)
+        host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
+        authority = f"{host}:{port}" if url.port else host
+        self._path = quote(url.path.rstrip("/"), safe=PATH_SAFE)
+
+        connect_to: dict[str, Any] = {"connection_host": url.hostname, "connection_port": port}
+        proxy_url = None if direct or _bypassed(url.hostname, port) else getproxies().get(url.scheme)
+        proxy_lines = []
+        if proxy_url:
+            proxy = urlsplit(proxy_url if "//" in proxy_url else f"http://{proxy_url}")
+            connect_to = {
+                "connection_host": proxy.hostname,
+                "connection_port": proxy.port or 8080,
+                "use_proxy": True,
+                "proxy_user": unquote(proxy.username) if proxy.username else None,
+                "proxy_password": unquote(proxy.password) if proxy.password else None,
+            }
+            if not tls:
+                self._path = f"http://{authority}{self._path}"
+                if proxy.username or proxy.password:
+                    user = f"{unquote(proxy.username or '')}:{unquote(proxy.password or '')}"
+                    proxy_lines = [f"Proxy-Authorization: Basic {base64.b64encode(user.encode()).decode()}"]
+        self._pool = (_TlsPool if tls else _PlainPool)(
+            request_host=url.hostname,
+            request_port=port,
+            size=MAX_CONNECTIONS,
+            connection_timeout=CONNECT_TIMEOUT,
+            network_timeout=timeout,
+            **connect_to,
+        )
+        lines = [f"Host: {authority}", "Accept: text/event-stream", "Content-Type: application/json"]
+        lines += [f"{name}: {value}" for name, value in headers.items()] + proxy_lines
+        if any("\r" in line or "\n" in line for line in lines):
+            raise ValueError(f"provider {provider}: a header holds a line break")
+        self._head = ("\r\n".join(lines) + "\r\nContent-Length: ").encode("latin-1")
+
+    def post(self, path: str, body: bytes) -> Answer:
+        """Send JSON and wait for the answer's headers. Raises ProviderError, ProviderTimeout."""
+        request = b"POST %b HTTP/1.1\r\n%b%d\r\n\r\n%b" % (
+            (self._path + path).encode("latin-1"),
+            self._head,
+            len(body),
+            body,
+        )
+        try:
+            sock = self._pool.get_socket()
+        except TimeoutError:
+            raise ProviderTimeout(
+                f"provider {self.provider} did not accept a connection in {CONNECT_TIMEOUT:g} s"
+            ) from None
+        except (OSError, RuntimeError, UnicodeError) as error:  # the last for a name that no resolver takes
+            raise _broken(self.provider, "is unreachable", error) from error
+        try:
+            sock.settimeout(self._timeout)
+            sock.sendall(request)
+        except BaseException as error:
+            self._pool.release_socket(sock)
+            if isinstance(error, TimeoutError):
+                raise ProviderTimeout(f"provider {self.provider} read nothing for {self._timeout:g} s") from None
+            if isinstance(error, OSError):
+                raise _broken(self.provider, "was cut", error) from error
+            raise
+        try:
+            # From here on the response owns the connection, whatever happens.
+            response = _Response(sock, self._pool, block_size=READ_SIZE, method="POST")
+        except TimeoutError:
+            raise ProviderTimeout(f"provider {self.provider} did not answer in {self._timeout:g} s") from None
+        except (OSError, HTTPParseError) as error:
+            raise _broken(self.provider, "closed the connection without an answer", error) from error
+        return Answer(response, sock, self.provider, self._timeout)
+
+    def close(self) -> None:
+        """Close the idle connections; those in use end with their answers."""
+        self._pool.close()
+
+
+def _bypassed(host: str, port: int) -> bool:
+    """Whether ``NO_PROXY`` names the host, alone or with its port."""
+    return bool(proxy_bypass(host) or proxy_bypass(f"{host}:{port}"))
+
+
+def _secrets(headers: Mapping[str, str]) -> tuple[str, ...]:
+    """What no message may show, longest first. Words as short as ``ollama`` guard nothing."""
+    found = {value.removeprefix("Bearer ") for value in headers.values()}
+    return tuple(sorted((secret for secret in found if len(secret) > SHORT), key=len, reverse=True))
+
+
+def _broken(provider: str, what: str, error: Exception) -> ProviderError:
+    log.warning("provider %s %s: %s", provider, what, error)
+    return ProviderError(f"provider {provider} {what}")

@@ -1,0 +1,1 @@
+"""What crosses a socket, against real gunicorn and a scripted provider."""

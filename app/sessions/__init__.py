@@ -1,0 +1,1 @@
+"""Sessions: their keys, what they hold, and how their history meets a request."""

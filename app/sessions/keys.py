@@ -1,0 +1,74 @@
+"""Session keys: opaque text that says which agent's session a turn belongs to.
+
+``agent:<agentId>:openai:<uuid>``        a stateless call, kept nowhere
+``agent:<agentId>:openai-user:<user>``   derived from the request's ``user``
+``agent:<agentId>:<anything>``           chosen by the caller
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from urllib.parse import quote
+
+from app.errors import InvalidRequest
+
+MAX_LENGTH = 512
+RESERVED = ("subagent:", "cron:", "acp:")
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_AGENT_PREFIX = re.compile(r"agent:([^:]+):", re.IGNORECASE)
+# Visible ASCII stays readable in a header; the percent sign is what the encoding itself needs.
+_HEADER_SAFE = "".join(chr(c) for c in range(0x21, 0x7F) if chr(c) != "%")
+
+
+def stateless(agent_id: str) -> str:
+    return f"agent:{agent_id}:openai:{uuid.uuid4()}"
+
+
+def of_user(agent_id: str, user: str, identity: str | None = None) -> str:
+    """The stable key of ``user``; behind a trusted proxy each ``identity`` has its own. Raises InvalidRequest."""
+    # A slash of the identity's own must not let one identity reach into another's users.
+    owner = f"{identity.replace('%', '%25').replace('/', '%2F')}/{user}" if identity else user
+    return _checked(f"agent:{agent_id}:openai-user:{owner}", "user")
+
+
+def of_header(agent_id: str, key: str) -> str:
+    """The caller's own key, put under the agent's name unless it stands there. Raises InvalidRequest."""
+    key = key if key.startswith(f"agent:{agent_id}:") else f"agent:{agent_id}:{key}"
+    return _checked(key, "x-openclaw-session-key")
+
+
+def named_agent(key: str) -> str | None:
+    """The agent that a key of the form ``agent:<id>:…`` names."""
+    prefix, _, rest = key.partition(":")
+    agent_id, colon, _ = rest.partition(":")
+    return agent_id if prefix == "agent" and colon and agent_id else None
+
+
+def check_not_reserved(key: str) -> None:
+    """Raise InvalidRequest for the keys that belong to the gateway's own sessions."""
+    bare = key.strip().lower()
+    while match := _AGENT_PREFIX.match(bare):
+        bare = bare[match.end() :].lstrip()
+    for prefix in RESERVED:
+        if bare.startswith(prefix):
+            raise InvalidRequest(
+                f"session keys that begin with {prefix!r} are reserved for the gateway's own sessions",
+                param="x-openclaw-session-key",
+            )
+
+
+def for_header(key: str) -> str:
+    """The key as a response header can carry it: percent-encoded where it is not visible ASCII."""
+    return quote(key, safe=_HEADER_SAFE)
+
+
+def _checked(key: str, param: str) -> str:
+    if _CONTROL.search(key):
+        raise InvalidRequest(f"{param} must not hold control characters", param=param)
+    if len(key) > MAX_LENGTH:
+        raise InvalidRequest(
+            f"the session key made of {param} has {len(key)} characters; {MAX_LENGTH} are allowed", param=param
+        )
+    return key

@@ -1,0 +1,1 @@
+"""Agents: who they are, and the runs in which they answer turns."""

@@ -1,0 +1,51 @@
+"""A Gateway that serves AI agents over the OpenAI Chat Completions API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from app.services import Services
+
+
+def create_app(services: Services | None = None) -> Flask:
+    """The Flask application: services, and the blueprints with who may call them.
+
+    services: the parts below the doors; without them they are built from the environment, for a gunicorn worker.
+    """
+    # Imported here: the command line and the local model's process need this package without a web framework.
+    from flask import Flask
+
+    from app.auth import READ, WRITE
+    from app.config import Settings
+    from app.http.entry import Access, Entry
+    from app.openai_api import chat, models
+    from app.ops import health
+    from app.ops.server import build_services
+
+    def chat_enabled(settings: Settings) -> bool:
+        return settings.gateway.chat_completions.enabled
+
+    doors = [
+        (chat.blueprint, Access(WRITE, chat_enabled)),
+        (models.blueprint, Access(READ, chat_enabled)),
+        (health.blueprint, Access(None)),
+    ]
+
+    class Application(Flask):
+        def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+            # Everything here is synchronous; asking each function for it, on every request, costs 8 µs.
+            return func
+
+    app = Application(__name__, static_folder=None)
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.url_map.merge_slashes = False
+    services = services or build_services()
+    app.extensions["gateway"] = services
+    Entry(services.live, {blueprint.name: access for blueprint, access in doors}).install(app)
+    for blueprint, _ in doors:
+        app.register_blueprint(blueprint)
+    return app

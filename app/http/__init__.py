@@ -1,0 +1,1 @@
+"""What every HTTP door shares: the way in, the one envelope for errors, and the client's connection."""

@@ -1,0 +1,95 @@
+"""How a run looks as a chat completion, whole or in chunks.
+
+Source: https://platform.openai.com/docs/api-reference/chat/object and …/chat-streaming
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import orjson
+
+from app.agents.events import Ended
+from app.agents.run import Run
+from app.providers.stream import Usage
+
+DONE = b"data: [DONE]\n\n"
+KEEP_ALIVE = b": keep-alive\n\n"
+
+
+def usage_of(usage: Usage) -> dict[str, Any]:
+    return {
+        "prompt_tokens": usage.prompt,
+        "completion_tokens": usage.completion,
+        "total_tokens": usage.prompt + usage.completion,
+        "prompt_tokens_details": {"cached_tokens": usage.cached},
+    }
+
+
+def completion(run: Run, model: str, ended: Ended, *, reasoning: bool) -> bytes:
+    """The body of a non-streaming answer."""
+    answer = run.answer
+    message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None}
+    if reasoning and answer.reasoning:
+        message["reasoning_content"] = "".join(answer.reasoning)
+    return orjson.dumps(
+        {
+            "id": f"chatcmpl_{run.id}",
+            "object": "chat.completion",
+            "created": int(time.time()),
+            "model": model,
+            "choices": [
+                {"index": 0, "message": message, "finish_reason": ended.finish_reason, "logprobs": None},
+            ],
+            "usage": usage_of(ended.usage),
+        }
+    )
+
+
+class Chunks:
+    """Renders one run's stream. What every chunk has in common is encoded once."""
+
+    def __init__(self, run: Run, model: str, *, include_usage: bool) -> None:
+        common = orjson.dumps(
+            {
+                "id": f"chatcmpl_{run.id}",
+                "object": "chat.completion.chunk",
+                "created": int(time.time()),
+                "model": model,
+            }
+        )[:-1]
+        self._head = b"data: " + common
+        self._delta = self._head + b',"choices":[{"index":0,"delta":'
+        self._tail = b"}\n\n"
+        if include_usage:
+            self._tail = b',"usage":null}\n\n'
+        self._more = b',"finish_reason":null,"logprobs":null}]' + self._tail
+        self._text = self._delta + b'{"content":'
+        self._text_end = b"}" + self._more
+        self._include_usage = include_usage
+
+    def role(self) -> bytes:
+        return self._delta + b'{"role":"assistant","content":""}' + self._more
+
+    def text(self, text: str) -> bytes:
+        return self._text + orjson.dumps(text) + self._text_end
+
+    def reasoning(self, text: str) -> bytes:
+        return self._delta + b'{"reasoning_content":' + orjson.dumps(text) + self._text_end
+
+    def end(self, ended: Ended) -> bytes:
+        """The finish chunk, the usage chunk if asked for, ``[DONE]``; for a failed run its error instead of chunks."""
+        if ended.error is not None:
+            return b"data: " + orjson.dumps(ended.error.envelope()) + b"\n\n" + DONE
+        finish = (
+            self._delta
+            + b'{},"finish_reason":'
+            + orjson.dumps(ended.finish_reason)
+            + b',"logprobs":null}]'
+            + self._tail
+        )
+        if not self._include_usage:
+            return finish + DONE
+        usage = self._head + b',"choices":[],"usage":' + orjson.dumps(usage_of(ended.usage)) + b"}\n\n"
+        return finish + usage + DONE

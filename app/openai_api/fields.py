@@ -1,0 +1,99 @@
+"""Fields of a request body: strict about types, because ``"0.5"`` for ``0.5`` is a mistake that should be told."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any
+
+import orjson
+from marshmallow import ValidationError, fields
+
+
+class Number(fields.Field[float]):
+    """A JSON number within bounds, a whole one with ``whole``; ``true`` is none."""
+
+    def __init__(self, minimum: float = -inf, maximum: float = inf, *, whole: bool = False) -> None:
+        super().__init__(allow_none=True)
+        self._minimum = minimum
+        self._maximum = maximum
+        self._types: tuple[type, ...] = (int,) if whole else (int, float)
+        self._kind = "an integer" if whole else "a number"
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> float:
+        if type(value) not in self._types:
+            raise ValidationError(f"must be {self._kind}")
+        if value < self._minimum or value > self._maximum:
+            if self._maximum == inf:
+                raise ValidationError(f"must be {self._minimum:g} or more")
+            raise ValidationError(f"must be from {self._minimum:g} to {self._maximum:g}")
+        result: float = value
+        return result
+
+
+class Flag(fields.Field[bool]):
+    """``true`` or ``false``, not a word or a number that means it."""
+
+    def __init__(self) -> None:
+        super().__init__(allow_none=True)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise ValidationError("must be true or false")
+        return value
+
+
+class Text(fields.Field[str]):
+    def __init__(self) -> None:
+        super().__init__(allow_none=True)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        if not isinstance(value, str):
+            raise ValidationError("must be a string")
+        return value
+
+
+class Object(fields.Field[dict[str, Any]]):
+    def __init__(self) -> None:
+        super().__init__(allow_none=True)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise ValidationError("must be an object")
+        try:
+            # It is read to a depth of 1024 but can be written to one of 254 only, a level deeper than it stands here.
+            orjson.dumps([value])
+        except TypeError:
+            raise ValidationError("is nested too deeply") from None
+        return value
+
+
+class Stop(fields.Field[list[str]]):
+    """One string or up to four."""
+
+    MOST = 4
+
+    def __init__(self) -> None:
+        super().__init__(allow_none=True)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[str]:
+        stops = [value] if isinstance(value, str) else value
+        if value == "":
+            return []
+        if not isinstance(stops, list) or not all(isinstance(stop, str) and stop for stop in stops):
+            raise ValidationError("must be a string or a list of non-empty strings")
+        if len(stops) > self.MOST:
+            raise ValidationError(f"must hold {self.MOST} strings at most")
+        return stops
+
+
+class Refused(fields.Field[None]):
+    """A field whose every value but null, and those of ``harmless``, is refused with a reason."""
+
+    def __init__(self, reason: str, *harmless: Any) -> None:
+        super().__init__(allow_none=True)
+        self._reason = reason
+        self._harmless = harmless
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> None:
+        if not any(type(value) is type(harmless) and value == harmless for harmless in self._harmless):
+            raise ValidationError(self._reason)

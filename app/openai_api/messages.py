@@ -1,0 +1,165 @@
+"""The ``messages`` of a request: checked, and brought to the one shape that the rest of the gateway reads.
+
+One custom field checks the whole list itself: nested schemas cost thirty times as much.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from marshmallow import ValidationError, fields
+
+Message = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """instructions: system and developer messages, joined by a blank line. messages: all others, in order."""
+
+    instructions: str
+    messages: list[Message]
+
+
+class Messages(fields.Field[Conversation]):
+    """Raises ValidationError whose messages are keyed by path, such as ``{2: {"role": [...]}}``."""
+
+    def __init__(self) -> None:
+        super().__init__(required=True, error_messages={"required": "is required"})
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Conversation:
+        if not isinstance(value, list) or not value:
+            raise ValidationError("must be a list with at least one message")
+        instructions: list[str] = []
+        messages: list[Message] = []
+        for index, given in enumerate(value):
+            try:
+                role = _role(given)
+                if role in ("system", "developer"):
+                    instructions.append(_instruction(given))
+                else:
+                    messages.append(_READERS[role](given, messages))
+            except ValidationError as error:
+                raise ValidationError({index: error.messages}) from None
+        if not any(message["role"] in ("user", "tool") for message in messages):
+            raise ValidationError("must hold a user message")
+        return Conversation("\n\n".join(text for text in instructions if text), messages)
+
+
+def _role(given: Any) -> str:
+    if not isinstance(given, dict):
+        raise ValidationError("must be an object")
+    role = given.get("role")
+    if not isinstance(role, str) or (role not in _READERS and role not in ("system", "developer")):
+        known = ", ".join(["system", "developer", *_READERS])
+        raise ValidationError({"role": [f"must be one of {known}"]})
+    return role
+
+
+def _instruction(given: Message) -> str:
+    content = _content(given)
+    return content if isinstance(content, str) else "".join(part["text"] for part in content)
+
+
+def _user(given: Message, _before: list[Message]) -> Message:
+    return _named(given, {"role": "user", "content": _content(given)})
+
+
+def _assistant(given: Message, before: list[Message]) -> Message:
+    calls = _tool_calls(given.get("tool_calls"))
+    legacy = given.get("function_call")
+    if legacy is not None and not calls:
+        calls = [{"id": f"call_{len(before)}", "type": "function", "function": _function(legacy, "function_call")}]
+    refusal = given.get("refusal")
+    if refusal is not None and not isinstance(refusal, str):
+        raise ValidationError({"refusal": ["must be a string"]})
+    empty = calls or refusal
+    content = None if given.get("content") is None and empty else _content(given)
+    message: Message = {"role": "assistant", "content": content}
+    if calls:
+        message["tool_calls"] = calls
+    if refusal and content is None:
+        message["content"] = refusal
+    return _named(given, message)
+
+
+def _tool(given: Message, _before: list[Message]) -> Message:
+    call_id = given.get("tool_call_id")
+    if not isinstance(call_id, str) or not call_id:
+        raise ValidationError({"tool_call_id": ["must name the tool call that this answers"]})
+    return {"role": "tool", "tool_call_id": call_id, "content": _content(given)}
+
+
+def _legacy_function(given: Message, before: list[Message]) -> Message:
+    """``role:"function"`` results are tool results; they answer the latest call of their name."""
+    name = given.get("name")
+    if not isinstance(name, str) or not name:
+        raise ValidationError({"name": ["must name the function that was called"]})
+    for message in reversed(before):
+        for call in message.get("tool_calls") or ():
+            if call["function"]["name"] == name:
+                return {"role": "tool", "tool_call_id": call["id"], "content": _content(given)}
+    raise ValidationError({"name": [f"no earlier assistant message calls {name[:64]!r}"]})
+
+
+_READERS = {"user": _user, "assistant": _assistant, "tool": _tool, "function": _legacy_function}
+
+
+def _content(given: Message) -> str | list[Message]:
+    content = given.get("content")
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list) or not content:
+        raise ValidationError({"content": ["must be a string or a list of content parts"]})
+    parts: list[Message] = []
+    for index, part in enumerate(content):
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind == "text" and isinstance(part.get("text"), str):
+            parts.append({"type": "text", "text": part["text"]})
+        elif kind == "refusal" and isinstance(part.get("refusal"), str):
+            parts.append({"type": "text", "text": part["refusal"]})
+        else:
+            reason = {
+                "text": "must hold a string in text",
+                "image_url": "images are not taken by this agent's model",
+                "input_audio": "audio is not supported",
+                "file": "files are not supported",
+            }.get(kind if isinstance(kind, str) else "", "must be a part of type text")
+            raise ValidationError({"content": {index: [reason]}})
+    return parts
+
+
+def _tool_calls(given: Any) -> list[Message]:
+    if given is None:
+        return []
+    if not isinstance(given, list):
+        raise ValidationError({"tool_calls": ["must be a list"]})
+    calls = []
+    for index, call in enumerate(given):
+        try:
+            if not isinstance(call, dict) or not isinstance(call.get("id"), str) or not call["id"]:
+                raise ValidationError("must be an object with an id")
+            function = _function(call.get("function"), "function")
+            calls.append({"id": call["id"], "type": "function", "function": function})
+        except ValidationError as error:
+            raise ValidationError({"tool_calls": {index: error.messages}}) from None
+    return calls
+
+
+def _function(given: Any, where: str) -> Message:
+    if (
+        not isinstance(given, dict)
+        or not isinstance(given.get("name"), str)
+        or not isinstance(given.get("arguments", ""), str)
+    ):
+        raise ValidationError({where: ["must be an object with the strings name and arguments"]})
+    return {"name": given["name"], "arguments": given.get("arguments", "")}
+
+
+def _named(given: Message, message: Message) -> Message:
+    name = given.get("name")
+    if name is not None:
+        if not isinstance(name, str):
+            raise ValidationError({"name": ["must be a string"]})
+        message["name"] = name
+    return message

@@ -1,0 +1,113 @@
+"""The body of ``POST /v1/chat/completions``.
+
+Source: https://platform.openai.com/docs/api-reference/chat/create. Unknown fields are accepted and ignored.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, ValidationError, validates_schema
+
+from app.errors import InvalidRequest
+from app.openai_api.fields import Flag, Number, Object, Refused, Stop, Text
+from app.openai_api.messages import Messages
+
+# Fields that go to the provider as they are.
+SAMPLING = (
+    "temperature",
+    "top_p",
+    "presence_penalty",
+    "frequency_penalty",
+    "seed",
+    "stop",
+    "response_format",
+    "reasoning_effort",
+    "logit_bias",
+)
+
+_NO_TOOLS = "tools of the caller are not supported by this version"
+_LEGACY = "functions are not supported; use tools"
+_NO_AUDIO = "audio is not supported"
+
+
+class ChatCompletionSchema(Schema):
+    class Meta:
+        unknown = EXCLUDE
+
+    model = Text()
+    messages = Messages()
+    stream = Flag()
+    stream_options = Object()
+    user = Text()
+    n = Refused("must be 1", 1)
+    temperature = Number(0, 2)
+    top_p = Number(0, 1)
+    presence_penalty = Number(-2, 2)
+    frequency_penalty = Number(-2, 2)
+    seed = Number(whole=True)
+    stop = Stop()
+    max_tokens = Number(1, whole=True)
+    max_completion_tokens = Number(1, whole=True)
+    response_format = Object()
+    reasoning_effort = Text()
+    logit_bias = Object()
+    logprobs = Refused("log probabilities are not supported", False)
+    audio = Refused(_NO_AUDIO)
+    modalities = Refused('must be ["text"]', ["text"], [])
+    parallel_tool_calls = Flag()
+    tools = Refused(_NO_TOOLS, [])
+    tool_choice = Refused(_NO_TOOLS, "none", "auto")
+    functions = Refused(_LEGACY, [])
+    function_call = Refused(_LEGACY, "none", "auto")
+
+    @validates_schema
+    def _formats(self, data: dict[str, Any], **_kwargs: Any) -> None:
+        form = data.get("response_format")
+        if form is not None and form.get("type") not in ("text", "json_object", "json_schema"):
+            raise ValidationError({"response_format": {"type": ["must be text, json_object or json_schema"]}})
+        options = data.get("stream_options")
+        if options is not None and not isinstance(options.get("include_usage"), bool | None):
+            raise ValidationError({"stream_options": {"include_usage": ["must be true or false"]}})
+
+
+_FIELDS = frozenset(ChatCompletionSchema._declared_fields)
+
+
+@lru_cache(maxsize=256)
+def _schema(present: frozenset[str]) -> ChatCompletionSchema:
+    """The schema of the fields that a client sends: always the same ones, and absent fields would cost time too."""
+    return ChatCompletionSchema(only=present | {"messages"})
+
+
+def load_chat_completion(body: dict[str, Any]) -> dict[str, Any]:
+    """The checked fields of a request body, nulls left out. Raises InvalidRequest with the first fault's path."""
+    try:
+        loaded: dict[str, Any] = _schema(_FIELDS.intersection(body)).load(body)
+    except ValidationError as error:
+        path, reason = _first_fault(error.messages)
+        raise InvalidRequest(f"{path}: {reason}", param=path) from None
+    return {name: value for name, value in loaded.items() if value is not None}
+
+
+def sampling_of(chat: dict[str, Any]) -> dict[str, Any]:
+    """What of a loaded request goes to the provider; the token limit always as ``max_tokens``."""
+    sampling = {name: chat[name] for name in SAMPLING if name in chat}
+    if not sampling.get("stop", True):
+        del sampling["stop"]
+    limit = chat.get("max_completion_tokens", chat.get("max_tokens"))
+    if limit is not None:
+        sampling["max_tokens"] = limit
+    return sampling
+
+
+def _first_fault(messages: Any) -> tuple[str, str]:
+    """``{"messages": {2: {"role": ["…"]}}}`` as ``("messages[2].role", "…")``."""
+    path = ""
+    while isinstance(messages, dict):
+        key, messages = next(iter(messages.items()))
+        if key == "_schema":
+            continue
+        path += f"[{key}]" if isinstance(key, int) else f".{key}" if path else str(key)
+    return path, messages[0] if isinstance(messages, list) else str(messages)

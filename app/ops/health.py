@@ -1,0 +1,31 @@
+"""Liveness and readiness. Open to all; details of what fails only for callers that may read."""
+
+from __future__ import annotations
+
+import orjson
+from flask import Blueprint, Response, current_app, g
+
+from app.auth import READ
+from app.services import Services
+
+blueprint = Blueprint("health", __name__)
+
+
+@blueprint.get("/health")
+@blueprint.get("/healthz")
+def live() -> Response:
+    return _json({"ok": True, "status": "live"}, 200)
+
+
+@blueprint.get("/ready")
+@blueprint.get("/readyz")
+def ready() -> Response:
+    services: Services = current_app.extensions["gateway"]
+    failing = services.failing()
+    caller = g.identify()
+    shown = failing if caller is not None and READ in caller.scopes else []
+    return _json({"ready": not failing, "failing": shown}, 503 if failing else 200)
+
+
+def _json(body: dict[str, object], status: int) -> Response:
+    return Response(orjson.dumps(body), status, content_type="application/json", headers={"Cache-Control": "no-store"})

@@ -1,0 +1,141 @@
+"""gunicorn's gevent worker with what the gateway needs of it: JSON for refused requests, and a drain that ends runs."""
+
+from __future__ import annotations
+
+import mmap
+import time
+import uuid
+from typing import Any
+
+import gevent
+from gevent import Greenlet
+from gunicorn import util
+from gunicorn.http import errors as http_errors
+from gunicorn.workers.ggevent import GeventWorker
+
+from app.auth import repeated_names
+from app.errors import Overloaded
+from app.http import envelope
+
+# Seconds between the end of the drain and the moment at which gunicorn's master kills the worker.
+MARGIN = 5.0
+# Seconds in which streams that were ended by the drain may write their last bytes.
+LAST_BYTES = 2.0
+
+# An unread body up to this many bytes is read past, so that the connection can be used again.
+SMALL_BODY = 64 * 1024
+# A larger one is thrown away while the client reads its answer: closing at once would reset the connection under it.
+LINGER_SECONDS = 2.0
+LINGER_BYTES = 64 * 1024 * 1024
+
+_STATUS = {
+    http_errors.LimitRequestLine: 414,
+    http_errors.LimitRequestHeaders: 431,
+    http_errors.ExpectationFailed: 417,
+    http_errors.UnsupportedTransferCoding: 501,
+    http_errors.ForbiddenProxyRequest: 403,
+}
+
+
+class GatewayWorker(GeventWorker):  # type: ignore[misc]
+    # The age of the youngest worker, in memory that the master shares with all of them.
+    _youngest = mmap.mmap(-1, 8)
+
+    def __init__(self, age: int, *args: Any, **kwargs: Any) -> None:
+        # Runs in the master, before the fork.
+        super().__init__(age, *args, **kwargs)
+        self._youngest[:] = age.to_bytes(8, "big")
+        self._connections: set[Any] = set()
+        self._busy: set[Any] = set()
+        self._ending: Greenlet[[], None] | None = None
+
+    def run(self) -> None:
+        super().run()
+        if self._ending is not None:
+            # The last connection may be gone while the last turn is still being written.
+            self._ending.join()
+
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        self._connections.add(client)
+        try:
+            super().handle(listener, client, addr)
+        finally:
+            self._connections.discard(client)
+
+    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
+        # The environ joins repeated headers, and some headers must not come twice.
+        req.body.repeated_headers = repeated_names(req.headers)
+        self._busy.add(sock)
+        try:
+            super().handle_request(listener_name, req, sock, addr)
+        finally:
+            self._busy.discard(sock)
+            if _unread(req.body):
+                util.close_graceful(sock, LINGER_SECONDS, LINGER_BYTES)
+                req.force_close()
+        # A connection that always has a next request waiting would keep all others from their turn.
+        gevent.sleep(0)
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Answer what gunicorn itself refuses as every other error is answered."""
+        request_id = str(uuid.uuid4())
+        if isinstance(exc, http_errors.ParseException):
+            status = next((status for kind, status in _STATUS.items() if isinstance(exc, kind)), 400)
+            error_type, message = "invalid_request_error", f"malformed HTTP request: {exc}"[:300]
+            self.log.info("request %s from %s refused: %s", request_id, addr[0] if addr else "", message)
+        else:
+            status, error_type = 500, "api_error"
+            message = f"internal error (request id {request_id})"
+            self.log.exception("request %s failed", request_id)
+        error = {"message": message, "type": error_type, "param": None, "code": None}
+        try:
+            client.sendall(envelope.raw(status, error, request_id))
+            util.close_graceful(client, LINGER_SECONDS)
+        except OSError as fault:
+            self.log.debug("the client did not wait for its error: %s", fault)
+
+    def handle_exit(self, sig: Any, frame: Any) -> None:
+        """SIGTERM: end in order.
+
+        With the whole gateway the listener stays open meanwhile, so that new requests are told. At a reload (SIGHUP) a
+        younger worker is there to take them, so this one only finishes what it has accepted.
+        """
+        if self._ending is None:
+            self._ending = gevent.spawn(self._drain)
+
+    def _drain(self) -> None:
+        services = self.wsgi.extensions["gateway"]
+        deadline = time.monotonic() + max(self.cfg.graceful_timeout - MARGIN, 1.0)
+        if int.from_bytes(self._youngest[:], "big") > self.age:
+            self.alive = False  # gunicorn's loop closes the listener within a second
+            while any(sock.fileno() >= 0 for sock in self.sockets) and time.monotonic() < deadline:
+                gevent.sleep(0.05)
+        else:
+            services.runs.draining = True
+        self.log.info("draining: %d runs are active", len(services.runs))
+        while len(services.runs) and time.monotonic() < deadline:
+            gevent.sleep(0.05)
+        services.runs.draining = True
+        if len(services.runs):
+            self.log.warning("%d runs did not end in time and are cancelled", len(services.runs))
+            services.runs.cancel_all(Overloaded("the gateway is shutting down", retry_after=5))
+        deadline = time.monotonic() + LAST_BYTES
+        while self._busy and time.monotonic() < deadline:
+            gevent.sleep(0.05)
+        self.alive = False
+        for client in self._connections - self._busy:
+            # An idle keep-alive connection would hold the worker until its own timeout.
+            try:
+                client.shutdown(0)
+            except OSError as fault:
+                self.log.debug("idle connection was gone: %s", fault)
+        services.close()
+
+
+def _unread(body: Any) -> bool:
+    """Whether much of the request's body is still on its way."""
+    reader = body.reader
+    length = getattr(reader, "length", None)
+    if length is not None:
+        return bool(length > SMALL_BODY)
+    return getattr(reader, "parser", None) is not None

@@ -1,0 +1,91 @@
+"""The parts below the doors, put together once for each process."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+import gevent
+from gevent import Greenlet
+
+from app.agents.runs import Runs
+from app.config import ConfigWatcher, Environment, LiveSettings, Settings
+from app.ops import logs
+from app.providers.catalogue import Catalogue
+from app.providers.local import LocalModel
+from app.sessions.database import open_database
+from app.sessions.store import SessionStore
+
+log = logging.getLogger("gateway")
+
+PRUNE_EVERY = 3600.0
+
+
+class Services:
+    """Settings, sessions, models and runs. ``started``: Unix seconds.
+
+    Raises StorageError when the database can't be used.
+    """
+
+    def __init__(self, environment: Environment, settings: Settings, local_model: LocalModel) -> None:
+        self.started = int(time.time())
+        self.live = LiveSettings(settings)
+        self.local_model = local_model
+        self.sessions = SessionStore(open_database(settings.storage_url))
+        self.catalogue = Catalogue(settings, local_model)
+        self.runs = Runs(self.live, self.sessions, lambda: self.catalogue)
+        self._environment = environment
+        self._greenlets: list[Greenlet[[], object]] = []
+        self.live.subscribe(self._apply)
+
+    def start_background(self) -> None:
+        """What a serving process does beside its requests: watch the file, warm the model, forget old sessions."""
+        watcher = ConfigWatcher(self._environment, self.live.current, self._changed)
+        self._spawn(lambda: watcher.run(gevent.sleep))
+        self._spawn(self._prune)
+        self._warm()
+
+    def failing(self) -> list[str]:
+        """The names of the parts that keep this process from serving well."""
+        failing = []
+        if self.runs.draining:
+            failing.append("draining")
+        if self.catalogue.uses_local() and self.local_model.state() != "ready":
+            failing.append("local-model")
+        return failing
+
+    def close(self) -> None:
+        """Stop the background and close the database; what is queued for it is written first."""
+        gevent.killall(self._greenlets)
+        self.sessions.close()
+
+    def _spawn(self, work: Callable[[], object]) -> None:
+        self._greenlets.append(gevent.spawn(work))
+
+    def _changed(self, settings: Settings, needs_restart: tuple[str, ...]) -> None:
+        self.live.replace(settings)
+        log.info("configuration applied from %s", settings.path)
+        for warning in settings.warnings:
+            log.warning(warning)
+        for key in needs_restart:
+            log.warning("%s changed: restart the gateway to apply it", key)
+
+    def _apply(self, settings: Settings) -> None:
+        self.catalogue = Catalogue(settings, self.local_model, self.catalogue)
+        logs.configure(settings)
+        self._warm()
+
+    def _warm(self) -> None:
+        if self.catalogue.uses_local():
+            self.local_model.start()
+
+    def _prune(self) -> None:
+        while True:
+            session = self.live.current.session
+            try:
+                self.sessions.prune(time.time() - session.prune_after_seconds, session.max_entries)
+            except Exception:
+                # The next hour tries again; until then sessions are only more than they should be.
+                log.exception("old sessions could not be forgotten")
+            gevent.sleep(PRUNE_EVERY)

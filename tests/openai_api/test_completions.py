@@ -1,0 +1,151 @@
+"""How runs are rendered: whole answers, chunks, and the ends of streams."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app.agents.events import Ended
+from app.agents.loop import Answer
+from app.errors import InternalError, ProviderRateLimit
+from app.openai_api.completions import DONE, KEEP_ALIVE, Chunks, completion, usage_of
+from app.providers.stream import Usage
+
+# What a provider's JSON can hold after lone surrogates were replaced.
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+USAGE = Usage(7, 2, 3)
+USAGE_SHOWN = {
+    "prompt_tokens": 7,
+    "completion_tokens": 2,
+    "total_tokens": 9,
+    "prompt_tokens_details": {"cached_tokens": 3},
+}
+
+
+def run(*parts: str, reasoning: tuple[str, ...] = ()) -> Any:
+    return SimpleNamespace(id="run-1", answer=Answer(parts=list(parts), reasoning=list(reasoning)))
+
+
+def chunks(model: str = "openclaw", *, include_usage: bool = False) -> Chunks:
+    return Chunks(run(), model, include_usage=include_usage)
+
+
+def parsed(rendered: bytes) -> list[Any]:
+    """The events of rendered bytes, which must be whole ones, ``[DONE]`` as text."""
+    assert rendered.endswith(b"\n\n")
+    lines = rendered.decode()[:-2].split("\n\n")
+    assert all(line.startswith("data: ") and "\n" not in line and "\r" not in line for line in lines)
+    return [line[6:] if line == "data: [DONE]" else json.loads(line[6:]) for line in lines]
+
+
+def common(model: str, created: int) -> dict[str, Any]:
+    return {"id": "chatcmpl_run-1", "object": "chat.completion.chunk", "created": created, "model": model}
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(TEXT, TEXT, st.booleans())
+def test_a_chunk_is_one_event_whatever_the_text(model: str, text: str, include_usage: bool) -> None:
+    """Any text and any model name give valid JSON on one line, and come back as they were."""
+    rendering = chunks(model, include_usage=include_usage)
+    for rendered, delta in (
+        (rendering.role(), {"role": "assistant", "content": ""}),
+        (rendering.text(text), {"content": text}),
+        (rendering.reasoning(text), {"reasoning_content": text}),
+    ):
+        (event,) = parsed(rendered)
+        choice = {"index": 0, "delta": delta, "finish_reason": None, "logprobs": None}
+        expected = common(model, event["created"]) | {"choices": [choice]}
+        assert event == expected | ({"usage": None} if include_usage else {})
+
+
+def test_chunks_of_a_stream_have_one_head() -> None:
+    """Id, time and model are the same from the first chunk to the last."""
+    rendering = chunks(include_usage=True)
+    events = parsed(rendering.role() + rendering.text("a") + rendering.end(Ended("stop", USAGE)))
+    heads = [{key: event[key] for key in ("id", "object", "created", "model")} for event in events[:-1]]
+    assert heads == [heads[0]] * 4
+
+
+@pytest.mark.parametrize("reason", ["stop", "length", "tool_calls", "content_filter"])
+def test_the_end_without_usage(reason: str) -> None:
+    """An empty delta with the finish reason, then [DONE]."""
+    finish, done = parsed(chunks().end(Ended(reason, USAGE)))
+    assert finish["choices"] == [{"index": 0, "delta": {}, "finish_reason": reason, "logprobs": None}]
+    assert "usage" not in finish
+    assert done == "[DONE]"
+
+
+def test_the_end_with_usage() -> None:
+    """The usage comes in a chunk of its own without choices, after the finish reason; every other has null."""
+    finish, usage, done = parsed(chunks(include_usage=True).end(Ended("stop", USAGE)))
+    assert finish["usage"] is None
+    assert (usage["choices"], usage["usage"]) == ([], USAGE_SHOWN)
+    assert done == "[DONE]"
+
+
+@pytest.mark.parametrize("include_usage", [False, True])
+def test_the_end_of_a_failed_run(include_usage: bool) -> None:
+    """The error's envelope and [DONE]: no finish reason, no usage."""
+    error = ProviderRateLimit("slow down \x00 \u2028", headers={"Retry-After": "7"})
+    event, done = parsed(chunks(include_usage=include_usage).end(Ended(None, USAGE, error)))
+    assert event == error.envelope()
+    assert done == "[DONE]"
+
+
+def test_an_internal_error_in_a_stream_has_its_request_id() -> None:
+    """A caller can name it to the operator."""
+    event, _ = parsed(chunks().end(Ended(None, USAGE, InternalError("req-1"))))
+    assert event["error"]["message"] == "internal error (request id req-1)"
+
+
+def test_a_comment_is_no_event() -> None:
+    """What shows life can't be taken for data."""
+    assert KEEP_ALIVE.startswith(b":")
+    assert KEEP_ALIVE.endswith(b"\n\n")
+    assert DONE == b"data: [DONE]\n\n"
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(TEXT, st.lists(TEXT, max_size=4))
+def test_a_whole_answer(model: str, parts: list[str]) -> None:
+    """The tokens are joined, with the real usage and every member that the API documents."""
+    body = json.loads(completion(run(*parts), model, Ended("stop", USAGE), reasoning=False))
+    assert body == {
+        "id": "chatcmpl_run-1",
+        "object": "chat.completion",
+        "created": body["created"],
+        "model": model,
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": "".join(parts), "refusal": None},
+                "finish_reason": "stop",
+                "logprobs": None,
+            }
+        ],
+        "usage": USAGE_SHOWN,
+    }
+
+
+@pytest.mark.parametrize(("shown", "expected"), [(True, "hm, yes"), (False, None)])
+def test_reasoning_is_shown_only_when_asked_for(shown: bool, expected: str | None) -> None:
+    """Without the config's word it isn't there; with it, whole."""
+    body = json.loads(completion(run("a", reasoning=("hm", ", yes")), "m", Ended("stop", USAGE), reasoning=shown))
+    assert body["choices"][0]["message"].get("reasoning_content") == expected
+
+
+def test_no_reasoning_is_no_member() -> None:
+    """An answer without reasoning has no empty field for it."""
+    body = json.loads(completion(run("a"), "m", Ended("stop", USAGE), reasoning=True))
+    assert "reasoning_content" not in body["choices"][0]["message"]
+
+
+def test_usage() -> None:
+    """The total is the sum."""
+    assert usage_of(USAGE) == USAGE_SHOWN
+    assert usage_of(Usage())["total_tokens"] == 0

@@ -1,0 +1,247 @@
+"""Messages of a request: what they are brought to, and which path names a fault."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from marshmallow import ValidationError
+
+from app.openai_api.messages import Conversation, Messages
+
+
+def load(*messages: Any) -> Conversation:
+    loaded = Messages().deserialize(list(messages))
+    assert isinstance(loaded, Conversation)
+    return loaded
+
+
+def faults(*messages: Any) -> Any:
+    with pytest.raises(ValidationError) as refused:
+        load(*messages)
+    return refused.value.messages
+
+
+def user(content: Any = "hi", **fields: Any) -> dict[str, Any]:
+    return {"role": "user", "content": content, **fields}
+
+
+CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}
+PARTS = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+
+
+def test_a_conversation_stays_as_it_is() -> None:
+    """Roles, names, parts, tool calls and results keep their order and their words."""
+    conversation = [
+        user("one", name="Ann"),
+        {"role": "assistant", "content": None, "tool_calls": [CALL]},
+        {"role": "tool", "tool_call_id": "c1", "content": "42"},
+        {"role": "assistant", "content": "so"},
+        user(PARTS),
+    ]
+    assert load(*conversation) == Conversation("", conversation)
+
+
+def test_instructions_are_joined_by_a_blank_line() -> None:
+    """System and developer messages leave the conversation, wherever they stand, in their order."""
+    loaded = load(
+        {"role": "system", "content": "A"},
+        user(),
+        {"role": "developer", "content": PARTS},
+        {"role": "system", "content": ""},
+        {"role": "system", "content": "C"},
+    )
+    assert loaded == Conversation("A\n\nab\n\nC", [user()])
+
+
+def test_what_is_not_known_of_a_message_is_dropped() -> None:
+    """Fields that no model reads, such as those that SDKs add, don't reach the provider."""
+    extra = {"refusal": None, "audio": None, "annotations": [], "reasoning_content": "hm", "x": 1}
+    assert load(user(x=1), {"role": "assistant", "content": "a", **extra}).messages == [
+        user(),
+        {"role": "assistant", "content": "a"},
+    ]
+
+
+def test_parts_keep_only_their_text() -> None:
+    """A cache mark beside a text is not passed on; a refusal is text."""
+    parts = [{"type": "text", "text": "a", "cache_control": {}}, {"type": "refusal", "refusal": "no"}]
+    assert load(user(parts)).messages == [user([{"type": "text", "text": "a"}, {"type": "text", "text": "no"}])]
+
+
+def test_a_refusal_is_what_the_assistant_said() -> None:
+    """An assistant message that refused keeps its words; text beside it wins."""
+    assert load(user(), {"role": "assistant", "content": None, "refusal": "no"}).messages[1]["content"] == "no"
+    assert load(user(), {"role": "assistant", "content": "yes", "refusal": "no"}).messages[1]["content"] == "yes"
+
+
+def test_a_legacy_call_and_its_result_are_bound_by_an_id() -> None:
+    """``function_call`` and role ``function`` become a tool call and a tool result."""
+    _, call, result = load(
+        user(),
+        {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}},
+        {"role": "function", "name": "f", "content": "42"},
+    ).messages
+    assert call["tool_calls"][0]["function"] == {"name": "f", "arguments": "{}"}
+    assert result == {"role": "tool", "tool_call_id": call["tool_calls"][0]["id"], "content": "42"}
+
+
+def test_a_legacy_result_answers_the_latest_call_of_its_name() -> None:
+    """Two calls of the same function are answered each by the result after it."""
+    legacy = {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}}
+    messages = load(
+        user(),
+        legacy,
+        {"role": "function", "name": "f", "content": "1"},
+        legacy,
+        {"role": "function", "name": "f", "content": "2"},
+    ).messages
+    assert messages[2]["tool_call_id"] == messages[1]["tool_calls"][0]["id"]
+    assert messages[4]["tool_call_id"] == messages[3]["tool_calls"][0]["id"]
+    assert messages[2]["tool_call_id"] != messages[4]["tool_call_id"]
+
+
+def test_tool_results_alone_are_a_turn() -> None:
+    """In a session the results may be all that is new."""
+    result = {"role": "tool", "tool_call_id": "c1", "content": "42"}
+    assert load(result).messages == [result]
+
+
+@pytest.mark.parametrize("value", [None, {}, "hi", 5, [], True])
+def test_what_is_no_list_of_messages(value: Any) -> None:
+    """There is at least one message."""
+    with pytest.raises(ValidationError):
+        Messages().deserialize(value)
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [{"role": "system", "content": "a"}],
+        [{"role": "assistant", "content": "a"}],
+        [{"role": "developer", "content": "a"}, {"role": "assistant", "content": "b"}],
+    ],
+)
+def test_somebody_has_to_ask(messages: list[Any]) -> None:
+    """A conversation without a user's message or a tool's result asks nothing."""
+    assert faults(*messages) == ["must hold a user message"]
+
+
+ROLES = ["must be one of system, developer, user, assistant, tool, function"]
+CONTENT = ["must be a string or a list of content parts"]
+
+
+@pytest.mark.parametrize(
+    ("message", "fault"),
+    [
+        (5, ["must be an object"]),
+        (None, ["must be an object"]),
+        ([], ["must be an object"]),
+        ({}, {"role": ROLES}),
+        ({"role": "robot", "content": "a"}, {"role": ROLES}),
+        ({"role": ["user"], "content": "a"}, {"role": ROLES}),
+        ({"role": "User", "content": "a"}, {"role": ROLES}),
+        ({"role": "user"}, {"content": CONTENT}),
+        ({"role": "user", "content": None}, {"content": CONTENT}),
+        ({"role": "user", "content": 5}, {"content": CONTENT}),
+        ({"role": "user", "content": []}, {"content": CONTENT}),
+        ({"role": "user", "content": {}}, {"content": CONTENT}),
+        ({"role": "system", "content": None}, {"content": CONTENT}),
+        ({"role": "assistant", "content": None}, {"content": CONTENT}),
+        ({"role": "assistant", "content": None, "tool_calls": []}, {"content": CONTENT}),
+        ({"role": "assistant", "content": None, "refusal": 5}, {"refusal": ["must be a string"]}),
+        ({"role": "assistant", "content": "a", "refusal": ["no"]}, {"refusal": ["must be a string"]}),
+        ({"role": "user", "content": "a", "name": 5}, {"name": ["must be a string"]}),
+        ({"role": "tool", "content": "a"}, {"tool_call_id": ["must name the tool call that this answers"]}),
+        (
+            {"role": "tool", "content": "a", "tool_call_id": ""},
+            {"tool_call_id": ["must name the tool call that this answers"]},
+        ),
+        ({"role": "tool", "tool_call_id": "c"}, {"content": CONTENT}),
+        ({"role": "function", "content": "a"}, {"name": ["must name the function that was called"]}),
+        ({"role": "function", "content": "a", "name": "f"}, {"name": ["no earlier assistant message calls 'f'"]}),
+    ],
+)
+def test_faults_name_their_field(message: Any, fault: Any) -> None:
+    """A fault stands under the message's number and its field."""
+    assert faults(user(), message) == {1: fault}
+
+
+@pytest.mark.parametrize(
+    ("part", "reason"),
+    [
+        (5, "must be a part of type text"),
+        ({}, "must be a part of type text"),
+        ({"type": "video"}, "must be a part of type text"),
+        ({"type": ["text"], "text": "a"}, "must be a part of type text"),
+        ({"type": "text"}, "must hold a string in text"),
+        ({"type": "text", "text": 5}, "must hold a string in text"),
+        ({"type": "image_url", "image_url": {"url": "x"}}, "images are not taken by this agent's model"),
+        ({"type": "input_audio"}, "audio is not supported"),
+        ({"type": "file"}, "files are not supported"),
+    ],
+)
+def test_a_part_that_is_not_taken(part: Any, reason: str) -> None:
+    """The fault names the part by its number and says why."""
+    assert faults(user([PARTS[0], part])) == {0: {"content": {1: [reason]}}}
+
+
+@pytest.mark.parametrize(
+    ("calls", "fault"),
+    [
+        (5, ["must be a list"]),
+        ({}, ["must be a list"]),
+        ([5], {0: ["must be an object with an id"]}),
+        ([CALL, {"id": ""}], {1: ["must be an object with an id"]}),
+        ([{"id": "c"}], {0: {"function": ["must be an object with the strings name and arguments"]}}),
+        (
+            [{"id": "c", "function": {"name": 5}}],
+            {0: {"function": ["must be an object with the strings name and arguments"]}},
+        ),
+        (
+            [{"id": "c", "function": {"name": "f", "arguments": {}}}],
+            {0: {"function": ["must be an object with the strings name and arguments"]}},
+        ),
+    ],
+)
+def test_faults_of_tool_calls(calls: Any, fault: Any) -> None:
+    """A call without id, name or text for its arguments is refused under its number."""
+    assert faults({"role": "assistant", "content": None, "tool_calls": calls}) == {0: {"tool_calls": fault}}
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+ALMOST = st.fixed_dictionaries(
+    {"role": st.sampled_from(["system", "developer", "user", "assistant", "tool", "function", "robot"])},
+    optional={
+        "content": JSON
+        | st.lists(
+            st.fixed_dictionaries(
+                {"type": st.sampled_from(["text", "refusal", "file"]) | JSON}, optional={"text": JSON, "refusal": JSON}
+            )
+        ),
+        "name": JSON,
+        "refusal": JSON,
+        "tool_call_id": JSON,
+        "tool_calls": JSON | st.lists(st.fixed_dictionaries({"id": JSON}, optional={"function": JSON})),
+        "function_call": JSON | st.fixed_dictionaries({"name": JSON}, optional={"arguments": JSON}),
+    },
+)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(JSON | ALMOST, max_size=4) | JSON)
+def test_any_value_is_loaded_or_refused(value: Any) -> None:
+    """No JSON value is anything else than a conversation or a fault, and what is loaded has known roles."""
+    try:
+        loaded = Messages().deserialize(value)
+    except ValidationError:
+        return
+    assert isinstance(loaded.instructions, str)
+    assert all(message["role"] in ("user", "assistant", "tool") for message in loaded.messages)
+    assert loaded.messages

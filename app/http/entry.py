@@ -7,7 +7,6 @@ calling, and only then the body.
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +22,7 @@ from app.auth import AttemptLimiter, Authenticator, Caller, Guard, Request
 from app.config import LiveSettings, Settings
 from app.errors import GatewayError, NotFound
 from app.http import envelope
+from app.ids import new_uuid
 
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _NOTHING_REPEATED: frozenset[str] = frozenset()
@@ -68,7 +68,7 @@ class Entry:
         asked, known = current()
         environ = asked.environ
         given = environ.get("HTTP_X_REQUEST_ID")
-        known.request_id = given if given and _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+        known.request_id = given if given and _REQUEST_ID.fullmatch(given) else new_uuid()
         # What every answer to this request carries, an error too.
         known.headers = {"x-request-id": known.request_id}
         seen = Request.from_environ(environ, getattr(environ.get("wsgi.input"), "repeated_headers", _NOTHING_REPEATED))

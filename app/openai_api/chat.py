@@ -39,7 +39,7 @@ def create() -> Response:
     services: Services = current_app.extensions["gateway"]
     settings = services.live.current
     asked, known = current()
-    chat = load_chat_completion(read_json(asked, settings.gateway.chat_completions.max_body_bytes))
+    chat = load_chat_completion(read_json(asked.environ, settings.gateway.chat_completions.max_body_bytes))
     streaming = chat.get("stream", False)
     run = Run(services.runs, _turn(settings, chat, asked.environ, known.caller, known.request_id))
     watch = ClientWatch(asked.environ, lambda: run.cancel(RunCancelled("the client closed its connection")))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, ValidationError, validates_schema
+from marshmallow import EXCLUDE, Schema, ValidationError
 
 from app.errors import InvalidRequest
 from app.openai_api.fields import Flag, Number, Object, Refused, Stop, Text
@@ -32,6 +32,22 @@ _LEGACY = "functions are not supported; use tools"
 _NO_AUDIO = "audio is not supported"
 
 
+class ResponseFormat(Object):
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:
+        form = super()._deserialize(value, attr, data, **kwargs)
+        if form.get("type") not in ("text", "json_object", "json_schema"):
+            raise ValidationError({"type": ["must be text, json_object or json_schema"]})
+        return form
+
+
+class StreamOptions(Object):
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:
+        options = super()._deserialize(value, attr, data, **kwargs)
+        if not isinstance(options.get("include_usage"), bool | None):
+            raise ValidationError({"include_usage": ["must be true or false"]})
+        return options
+
+
 class ChatCompletionSchema(Schema):
     class Meta:
         unknown = EXCLUDE
@@ -39,7 +55,7 @@ class ChatCompletionSchema(Schema):
     model = Text()
     messages = Messages()
     stream = Flag()
-    stream_options = Object()
+    stream_options = StreamOptions()
     user = Text()
     n = Refused("must be 1", 1)
     temperature = Number(0, 2)
@@ -50,7 +66,7 @@ class ChatCompletionSchema(Schema):
     stop = Stop()
     max_tokens = Number(1, whole=True)
     max_completion_tokens = Number(1, whole=True)
-    response_format = Object()
+    response_format = ResponseFormat()
     reasoning_effort = Text()
     logit_bias = Object()
     logprobs = Refused("log probabilities are not supported", False)
@@ -61,15 +77,6 @@ class ChatCompletionSchema(Schema):
     tool_choice = Refused(_NO_TOOLS, "none", "auto")
     functions = Refused(_LEGACY, [])
     function_call = Refused(_LEGACY, "none", "auto")
-
-    @validates_schema
-    def _formats(self, data: dict[str, Any], **_kwargs: Any) -> None:
-        form = data.get("response_format")
-        if form is not None and form.get("type") not in ("text", "json_object", "json_schema"):
-            raise ValidationError({"response_format": {"type": ["must be text, json_object or json_schema"]}})
-        options = data.get("stream_options")
-        if options is not None and not isinstance(options.get("include_usage"), bool | None):
-            raise ValidationError({"stream_options": {"include_usage": ["must be true or false"]}})
 
 
 _FIELDS = frozenset(ChatCompletionSchema._declared_fields)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 
 from app.config.settings import LOCAL_MODEL, Model
 from app.errors import ProviderError
@@ -33,7 +32,7 @@ class LocalProvider:
         upstream = self._connect(max(call.deadline - time.monotonic(), 0))
         # llama.cpp notices only when it writes that its caller left: with progress it does while it reads the prompt.
         sampling = {"max_tokens": DEFAULT_MAX_TOKENS, **call.sampling, "return_progress": True}
-        return OpenAICompletions(upstream).stream(replace(call, sampling=sampling))
+        return OpenAICompletions(upstream).stream(call._replace(sampling=sampling))
 
     def model(self) -> Model:
         """The catalogue entry; the window is that of one slot, known once the model has run."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from app.config.settings import LOCAL_MODEL, Model, ModelChoice, Provider, Settings
 from app.errors import ProviderError
@@ -12,6 +11,7 @@ from app.providers.local import LocalModel
 from app.providers.openai_completions import OpenAICompletions
 from app.providers.retry import stream_with_retries
 from app.providers.stream import Delta, ModelCall
+from app.providers.stream import Provider as Speaker
 from app.providers.upstream import Upstream
 
 LOCAL = "local"
@@ -27,6 +27,7 @@ class Catalogue:
         self._settings = settings
         self._local: LocalProvider = previous._local if previous else LocalProvider(local_model)
         self._upstreams: dict[str, tuple[Provider, Upstream]] = {}
+        self._speakers: dict[str, Speaker] = {}
         for provider in settings.providers.values():
             kept = previous._upstreams.get(provider.id) if previous else None
             if kept and kept[0] == provider:
@@ -39,17 +40,23 @@ class Catalogue:
 
     def stream(self, choice: ModelChoice, call: ModelCall) -> Iterator[Delta]:
         """Deltas of the chosen model's answer. ``call.model`` is set here. Raises ProviderError and its kinds."""
-        provider_id, _, model_id = choice.primary.partition("/")
-        call = replace(call, model=model_id)
+        reference = choice.primary
+        provider = self._speakers.get(reference)
+        if provider is None:
+            provider = self._speakers[reference] = self._speaker(reference)
+        return stream_with_retries(provider, call._replace(model=reference.partition("/")[2]))
+
+    def _speaker(self, reference: str) -> Speaker:
+        """What speaks to the model, in its wire format. Raises ProviderError."""
+        provider_id = reference.partition("/")[0]
         if provider_id == LOCAL and LOCAL not in self._upstreams:
-            return stream_with_retries(self._local, call)
+            return self._local
         if provider_id not in self._upstreams:
             raise ProviderError(f"no provider {provider_id!r}; add models.providers.{provider_id} to the configuration")
         provider, upstream = self._upstreams[provider_id]
         if provider.api != "openai-completions":
             raise ProviderError(f"provider {provider_id} speaks {provider.api}, which this version does not")
-        model = self.model(choice.primary)
-        return stream_with_retries(OpenAICompletions(upstream, _max_tokens_field(provider, model)), call)
+        return OpenAICompletions(upstream, _max_tokens_field(provider, self.model(reference)))
 
     def model(self, reference: str) -> Model:
         """What is known of ``provider/model``; for a model that no catalogue lists, its id alone."""

@@ -7,7 +7,7 @@ translates at its edge.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 Message = dict[str, Any]
@@ -52,8 +52,7 @@ class Completed(NamedTuple):
 Delta = Began | TextDelta | ReasoningDelta | Completed
 
 
-@dataclass(frozen=True, slots=True)
-class ModelCall:
+class ModelCall(NamedTuple):
     """One call of a model.
 
     model:    the id that the provider knows.
@@ -64,7 +63,7 @@ class ModelCall:
     model: str
     messages: Sequence[Message]
     deadline: float
-    sampling: Mapping[str, Any] = field(default_factory=dict)
+    sampling: Mapping[str, Any] = MappingProxyType({})
 
 
 class Provider(Protocol):

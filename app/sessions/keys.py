@@ -8,10 +8,10 @@
 from __future__ import annotations
 
 import re
-import uuid
 from urllib.parse import quote
 
 from app.errors import InvalidRequest
+from app.ids import new_uuid
 
 MAX_LENGTH = 512
 RESERVED = ("subagent:", "cron:", "acp:")
@@ -23,7 +23,7 @@ _HEADER_SAFE = "".join(chr(c) for c in range(0x21, 0x7F) if chr(c) != "%")
 
 
 def stateless(agent_id: str) -> str:
-    return f"agent:{agent_id}:openai:{uuid.uuid4()}"
+    return f"agent:{agent_id}:openai:{new_uuid()}"
 
 
 def of_user(agent_id: str, user: str, identity: str | None = None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, CursorResult, Engine, bindparam, delete, func, insert, or_, select, update
 
+from app.ids import new_uuid
 from app.providers.stream import Usage
 from app.sessions.history import Message
 from app.sessions.journal import Journal
@@ -137,7 +137,7 @@ def _touch(connection: Connection, turn: TurnRecord, since: float) -> tuple[int,
             {
                 "key": turn.key,
                 "agent_id": turn.agent_id,
-                "session_id": str(uuid.uuid4()),
+                "session_id": new_uuid(),
                 "created_at": turn.started_at,
                 "updated_at": turn.ended_at,
             },

@@ -7,7 +7,6 @@ from io import BytesIO
 from typing import Any
 
 import pytest
-from flask import Request
 from gunicorn.http.errors import ChunkMissingTerminator
 from werkzeug.test import EnvironBuilder
 
@@ -26,8 +25,8 @@ class Unreadable(BytesIO):
 
 def request(
     body: bytes | BytesIO = b"{}", content_type: str = "application/json", *, length: int | None = -1
-) -> Request:
-    """A request; without a length its end is known by itself, as a chunked one's."""
+) -> dict[str, Any]:
+    """A request's environ; without a length its end is known by itself, as a chunked one's."""
     stream = BytesIO(body) if isinstance(body, bytes) else body
     environ = EnvironBuilder(method="POST", content_type=content_type, input_stream=stream).get_environ()
     environ.pop("CONTENT_LENGTH", None)
@@ -35,7 +34,7 @@ def request(
         environ["wsgi.input_terminated"] = True
     else:
         environ["CONTENT_LENGTH"] = str(length if length >= 0 else len(stream.getvalue()))
-    return Request(environ)
+    return environ
 
 
 @pytest.mark.parametrize(

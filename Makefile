@@ -5,7 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test setup check bench clean venv-package
+.PHONY: run test setup check bench clean debian-packages
 
 run: setup
 	@$(BIN)/python -m app onboard
@@ -27,18 +27,21 @@ bench: .venv/.installed-dev
 clean:
 	rm -rf .venv
 
-# Debian keeps the part of Python that makes virtual environments in a package of its own.
+# What a bare Debian lacks: the part of Python that makes virtual environments, and the library that llama.cpp runs on.
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3"; exit 1; }
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(MAKE) --no-print-directory venv-package
+	@missing=; \
+	$(PYTHON) -c 'import ensurepip' 2>/dev/null || missing="python3-venv"; \
+	$(PYTHON) -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' 2>/dev/null || missing="$$missing libgomp1"; \
+	[ -z "$$missing" ] || $(MAKE) --no-print-directory debian-packages PACKAGES="$$missing"
 	$(PYTHON) -m venv .venv
 
-venv-package:
-	@echo "installing Debian's python3-venv, which this Python lacks"
+debian-packages:
+	@echo "installing what this machine lacks: $(PACKAGES)"
 	@sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
-		{ $$sudo apt-get update -qq && $$sudo apt-get install -y -qq python3-venv; } || \
-		{ echo "install python3-venv, or what your system calls it, and run make again"; exit 1; }
+		{ $$sudo apt-get update -qq && $$sudo apt-get install -y -qq $(PACKAGES) >/dev/null; } || \
+		{ echo "install $(PACKAGES), or what your system calls it, and run make again"; exit 1; }
 
 .venv/.installed: requirements.txt requirements-model.txt .venv/bin/pip
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt

@@ -9,7 +9,7 @@ from app.ops import server as gateway  # noqa: E402
 
 environment, settings = gateway.read_settings()
 
-bind = gateway.listen_address(settings)
+bind = settings.gateway.address
 worker_class = "app.ops.worker.GatewayWorker"
 workers = environment.web_concurrency or 1
 # Counts streams and WebSockets too. The gateway's own limit (gateway.maxRuns) is lower: health is still answered.

@@ -32,7 +32,7 @@ class Services:
         self.started = int(time.time())
         self.live = LiveSettings(settings)
         self.local_model = local_model
-        self.sessions = SessionStore(open_database(settings.storage_url))
+        self.sessions = SessionStore(open_database(settings.storage_url, check=False))
         self.catalogue = Catalogue(settings, local_model)
         self.runs = Runs(self.live, self.sessions, lambda: self.catalogue)
         self._environment = environment
@@ -64,6 +64,8 @@ class Services:
         self._greenlets.append(gevent.spawn(work))
 
     def _changed(self, settings: Settings, needs_restart: tuple[str, ...]) -> None:
+        # What may still fail comes before the new settings are in force.
+        self.catalogue = Catalogue(settings, self.local_model, self.catalogue)
         self.live.replace(settings)
         log.info("configuration applied from %s", settings.path)
         for warning in settings.warnings:
@@ -72,7 +74,6 @@ class Services:
             log.warning("%s changed: restart the gateway to apply it", key)
 
     def _apply(self, settings: Settings) -> None:
-        self.catalogue = Catalogue(settings, self.local_model, self.catalogue)
         logs.configure(settings)
         self._warm()
 

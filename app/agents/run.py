@@ -16,7 +16,7 @@ from app.agents.events import Ended, Event
 from app.agents.loop import Answer, converse
 from app.agents.prompt import system_prompt
 from app.agents.turn import Turn
-from app.errors import GatewayError, InternalError, InvalidRequest, RunTimeout
+from app.errors import GatewayError, InternalError, RunTimeout
 from app.ids import new_uuid
 from app.sessions import history, store
 from app.sessions.store import TurnRecord
@@ -114,7 +114,7 @@ class Run:
         error: GatewayError | None = None
         try:
             error = self._work()
-            if not self.turn.stateless and not isinstance(error, InvalidRequest):
+            if not self.turn.stateless:
                 self._keep(error)
         except Exception as fault:
             log.exception("run %s failed", self.id)

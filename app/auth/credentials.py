@@ -51,7 +51,7 @@ class Authenticator:
 
     def __init__(self, settings: Settings, limiter: AttemptLimiter) -> None:
         auth = settings.gateway.auth
-        secret = auth.token if auth.mode == "token" else auth.password
+        secret = auth.secret
         self._limiter = limiter
         self._rate_limit = auth.rate_limit
         self._proxies = Proxies(settings.gateway.trusted_proxies)

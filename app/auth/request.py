@@ -32,9 +32,8 @@ class Request:
     def from_environ(cls, environ: Mapping[str, Any], repeated: frozenset[str] = _NONE) -> Self:
         """Read a WSGI environ (PEP 3333).
 
-        An environ joins a repeated header with ``,``, which a list in one header looks like too. So under gunicorn the
-        ``pre_request(worker, req)`` hook counts, ``req.body.repeated_headers = repeated_names(req.headers)``, and the
-        door passes on ``getattr(environ["wsgi.input"], "repeated_headers", frozenset())``: no client can forge that.
+        An environ joins a repeated header with ``,``, which a list in one header looks like too. So the worker counts
+        them (``repeated_names``) before there is an environ, and the door passes on what it found.
         """
         headers = {_header_name(key): value for key, value in environ.items() if key.startswith("HTTP_")}
         return cls(environ["REMOTE_ADDR"], headers, repeated)

@@ -43,10 +43,9 @@ def secret() -> None:
         auth = load(read_environment()).gateway.auth
     except ConfigError as error:
         fail_with(error)
-    found = auth.token if auth.mode == "token" else auth.password
-    if found is None:
+    if auth.secret is None:
         fail(f"gateway.auth.mode {auth.mode} has no secret")
-    click.echo(found)
+    click.echo(auth.secret)
 
 
 def fail_with(error: ConfigError) -> NoReturn:

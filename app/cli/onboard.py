@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import shlex
 import sys
-from pathlib import Path
 
 import click
 
 from app.cli.config import fail, fail_with
+from app.cli.gateway import ROOT
 from app.config import ConfigError, Settings, load, read_environment
 from app.config import onboard as write_first_config
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @click.command()
@@ -34,23 +32,17 @@ def onboard(show_token: bool) -> None:
     except ConfigError as error:
         fail_with(error)
     auth = settings.gateway.auth
-    secret = auth.token if auth.mode == "token" else auth.password
     click.echo(f"config:  {settings.path}{note}")
-    click.echo(f"address: {_url(settings)}")
+    click.echo(f"address: {settings.gateway.url}")
+    label = "password:" if auth.mode == "password" else "token:"
     if show_token:
-        click.echo(f"token:   {secret or 'none'}")
-    elif environment.token:
-        click.echo("token:   in OPENCLAW_GATEWAY_TOKEN, which wins over the file")
-    else:
-        click.echo(f"token:   in {settings.path}")
-    if settings.gateway.chat_completions.enabled and auth.mode in ("token", "password"):
+        click.echo(f"{label:<8} {auth.secret or 'none'}")
+    elif auth.secret is not None:
+        variable = "OPENCLAW_GATEWAY_PASSWORD" if auth.mode == "password" else "OPENCLAW_GATEWAY_TOKEN"
+        place = f"in {variable}, which wins over the file" if environment.get(variable) else f"in {settings.path}"
+        click.echo(f"{label:<8} {place}")
+    if settings.gateway.chat_completions.enabled and auth.secret is not None:
         click.echo(f"try:\n{_curl(settings)}")
-    click.echo("serve:   python -m app gateway")
-
-
-def _url(settings: Settings) -> str:
-    host = settings.gateway.bind_host
-    return f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{settings.gateway.port}"  # noqa: S104
 
 
 def _curl(settings: Settings) -> str:
@@ -60,7 +52,7 @@ def _curl(settings: Settings) -> str:
         f"cd {shlex.quote(str(ROOT))} && OPENCLAW_CONFIG_PATH={path} {shlex.quote(sys.executable)} -m app config secret"
     )
     return (
-        f'curl -sS {_url(settings)}/v1/chat/completions -H "Authorization: Bearer $({secret})"'
+        f'curl -sS {settings.gateway.url}/v1/chat/completions -H "Authorization: Bearer $({secret})"'
         " -H 'Content-Type: application/json' -d '"
         '{"model":"openclaw","messages":[{"role":"user","content":"hi"}]}\''
     )

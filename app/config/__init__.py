@@ -5,6 +5,7 @@ from app.config.faults import ConfigError, Fault
 from app.config.live import LiveSettings
 from app.config.loading import load
 from app.config.onboarding import make_state_dir, onboard
+from app.config.secrecy import looks_secret
 from app.config.settings import (
     LOCAL_MODEL,
     MAIN_AGENT,
@@ -54,6 +55,7 @@ __all__ = [
     "Tools",
     "TrustedProxyAuth",
     "load",
+    "looks_secret",
     "make_state_dir",
     "onboard",
     "read_environment",

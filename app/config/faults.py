@@ -9,14 +9,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from app.config.secrecy import is_secret
+
 KeyPath = tuple[str | int, ...]
 
 ABSENT: Any = object()
 NAME: Any = object()  # where an object's name is at fault, marshmallow's messages have this below the name
 
 _BARE = re.compile(r"[\w$-]+\Z", re.ASCII)
-_SECRET_KEYS = frozenset({"token", "password", "apiKey"})
-_SECRET_MAPS = frozenset({"headers", "env"})
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,15}://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +59,7 @@ class Report:
         """Note a fault. Only the first at a path counts: what follows from it would be noise."""
         if found is None:
             value = self.at(path)
-            # Text where an object or a list belongs may be a secret written one level too high.
-            hidden = is_secret(path) or allowed.startswith(("an object", "a list"))
-            found = kind(value) if hidden else shown(value)
+            found = kind(value) if is_secret(path) or _may_hold_secret(value, allowed) else shown(value)
         self.faults.setdefault(dotted(path), Fault(dotted(path), f"found {found}; allowed: {allowed}"))
 
     def refuse(self, messages: Any) -> None:
@@ -78,11 +77,6 @@ class Report:
     def sound(self, *paths: str) -> bool:
         """Whether no fault is known at any of these paths or at a section around them."""
         return not any(path == bad or path.startswith(f"{bad}.") for path in paths for bad in self.faults)
-
-
-def is_secret(path: KeyPath) -> bool:
-    """Whether a secret may stand at this path."""
-    return bool(path) and (path[-1] in _SECRET_KEYS or any(key in _SECRET_MAPS for key in path[:-1]))
 
 
 def dotted(path: KeyPath) -> str:
@@ -131,6 +125,14 @@ def shown(value: Any) -> str:
     if isinstance(value, float) or (isinstance(value, int) and value.bit_length() <= 64):
         return str(value) if math.isfinite(value) else "a number that is not finite"
     return kind(value)
+
+
+def _may_hold_secret(value: Any, allowed: str) -> bool:
+    # Text where an object or a list belongs may be a secret written one level too high; a URL may hold a password,
+    # and of one without a scheme ``shown`` can't tell where it begins.
+    if allowed.startswith("a URL"):
+        return isinstance(value, str) and not _SCHEME.match(value)
+    return allowed.startswith(("an object", "a list"))
 
 
 def _flat(messages: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
+from urllib.parse import urlsplit
 
 from marshmallow import ValidationError, fields, validate
 
@@ -15,6 +16,9 @@ _MESSAGES = ("required", "null", "invalid", "invalid_utf8", "special", "too_larg
 _DURATION = re.compile(r"(\d{1,9})(ms|[smhdw])\Z", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@]+\Z")
+_HTTP_URL = re.compile(r"(?i:https?)://[^\s\x00-\x1f\x7f]+\Z")
+_HOST_AND_PORT = "a host in ASCII and, if any, a port from 1 to 65535"
+_STORAGE_URL = re.compile(r"(?i)(sqlite:///|postgresql://)((?!\s)[^\x00-\x1f\x7f-\x9f]+(?<!\s))\Z")
 _MODEL = re.compile(r"[^\s/]+/[^\s\x00-\x1f\x7f]+\Z")
 _MODEL_ALLOWED = '"provider/model", or an object with primary and fallbacks'
 
@@ -58,10 +62,20 @@ class Scalar(fields.Field[str]):
 
 
 class Parsed(fields.Field[Any]):
-    """Text that ``parse`` turns into a value; ``parse`` raises ``ValueError`` for any other text."""
+    """Text that ``parse`` turns into a value.
 
-    def __init__(self, parse: Callable[[str], Any], allowed: str, *, replaced: Mapping[str, str] | None = None) -> None:
-        super().__init__(error_messages=says(allowed), metadata={"replaced": replaced or {}})
+    For any other text ``parse`` raises ``ValueError``, or ``ValidationError`` to say more closely what is allowed.
+    """
+
+    def __init__(
+        self,
+        parse: Callable[[str], Any],
+        allowed: str,
+        *,
+        replaced: Mapping[str, str] | None = None,
+        required: bool = False,
+    ) -> None:
+        super().__init__(error_messages=says(allowed), metadata={"replaced": replaced or {}}, required=required)
         self.parse = parse
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
@@ -141,6 +155,12 @@ def secret() -> fields.String:
                 r"(?!\s)[^\x00-\x1f\x7f]+(?<!\s)\Z")  # fmt: skip
 
 
+def header_value() -> fields.String:
+    """What a client can send as a header; Latin-1, as RFC 9110 section 5.5 has it, without control characters."""
+    return text("text of at least one character, all Latin-1, no control characters, no space around it",
+                r"(?!\s)[ -~\xa0-\xff]+(?<!\s)\Z")  # fmt: skip
+
+
 def choice(*names: str, replaced: Mapping[str, str] | None = None) -> fields.String:
     """One of ``names``. replaced: OpenClaw's other values, each with the nearest safer one of ours."""
     quoted = [f'"{name}"' for name in names]
@@ -209,3 +229,51 @@ def url_of(*schemes: str, required: bool = False) -> fields.String:
     allowed = "a URL that begins with " + " or ".join(schemes)
     begins = "|".join(map(re.escape, schemes))
     return text(allowed, rf"(?i:{begins})[^\s\x00-\x1f\x7f]+\Z", required=required)
+
+
+def http_url(*, required: bool = False) -> Parsed:
+    """A URL that paths can be added to. Its messages begin with "a URL", so that the report shows the scheme alone."""
+
+    def parse(value: str) -> str:
+        if not _HTTP_URL.match(value):
+            raise ValueError(value)
+        try:
+            value.encode()  # a lone surrogate can't be sent
+            url = urlsplit(value)
+            host, port = url.hostname or "", url.port
+            host.encode("idna")  # raises UnicodeError, a ValueError, for labels that no name server takes
+        except ValueError:
+            raise ValidationError(f"a URL with {_HOST_AND_PORT}") from None
+        if "@" in url.netloc:
+            raise ValidationError("a URL without user and password: apiKey or headers hold what the server asks for")
+        if "?" in value or "#" in value:
+            raise ValidationError("a URL without query (?) and fragment (#)")
+        if not host or not host.isascii() or port == 0:
+            raise ValidationError(f"a URL with {_HOST_AND_PORT}")
+        return value
+
+    return Parsed(parse, "a URL that begins with http:// or https://, without spaces", required=required)
+
+
+def storage_url() -> Parsed:
+    """``sqlite:///`` with a path that is taken as it is, nothing in it is decoded; or ``postgresql://``."""
+
+    def parse(value: str) -> str:
+        match = _STORAGE_URL.match(value)
+        if not match:
+            raise ValueError(value)
+        scheme, rest = match[1].lower(), match[2]
+        if "%00" in rest:
+            raise ValidationError("a URL without %00")
+        if scheme == "postgresql://":
+            if re.search(r"\s", rest):
+                raise ValueError(value)
+            return scheme + rest
+        if rest == ":memory:":
+            raise ValidationError("a URL with a file's path: a database in memory would lose every session")
+        if "?" in rest:
+            raise ValidationError("a URL without query (?)")
+        rest.encode()  # a lone surrogate, which SQLite refuses, is a ValueError
+        return scheme + rest
+
+    return Parsed(parse, "a URL that begins with sqlite:///, with a path after it, or postgresql://")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,12 @@ from app.config.keys import keep_known
 from app.config.references import References
 from app.config.rules import check_rules
 from app.config.schemas import CONFIG
+from app.config.secrecy import has_literal_secret
 from app.config.settings import Settings
+from app.config.unsupported import unsupported
 
 _POSITION = re.compile(r"\s*(?:starting )?near (\d+)")
 _CODE_POINT = re.compile(r"U\+([0-9a-fA-F]{4,6})")
-_LITERAL_SECRETS = frozenset({"token", "password", "apiKey"})
 
 
 def load(environment: Environment) -> Settings:
@@ -33,22 +36,24 @@ def load(environment: Environment) -> Settings:
     path = environment.config_path
     text = _read(path)
     if text is None and not (environment.token or environment.password or environment.faults):
-        remedy = "not found; run `python -m app onboard` to write one, or set OPENCLAW_GATEWAY_TOKEN"
+        remedy = "not found; run `.venv/bin/python -m app onboard` to write one, or set OPENCLAW_GATEWAY_TOKEN"
         raise ConfigError(Fault(str(path), remedy))
     document = {} if text is None else _parse(path, text, environment)
     report = Report(document)
     report.faults.update((fault.where, fault) for fault in environment.faults)
     known = keep_known(document, CONFIG, report)
+    resolved = References(environment, report).resolve(known)
     data: dict[str, Any]
     try:
-        data = CONFIG.load(References(environment, report).resolve(known))
+        data = CONFIG.load(resolved)
     except ValidationError as error:
         report.refuse(error.messages)
         data = error.valid_data if isinstance(error.valid_data, dict) else {}
     check_rules(data, environment, report)
     if report.faults:
         raise ConfigError(*report.faults.values())
-    return assemble(data, environment, _warnings(path, text is not None, known, report))
+    warnings = _warnings(environment, text is not None, known, report)
+    return assemble(data, environment, (*warnings, *unsupported(resolved, data)))
 
 
 def _read(path: Path) -> str | None:
@@ -82,33 +87,25 @@ def _syntax_fault(path: Path, text: str, message: str) -> Fault:
     return Fault(f"{path}:{line}:{column}", plain[:1].lower() + plain[1:])
 
 
-def _warnings(path: Path, exists: bool, known: dict[str, Any], report: Report) -> tuple[str, ...]:
-    warnings = []
+def _warnings(environment: Environment, exists: bool, known: dict[str, Any], report: Report) -> Iterator[str]:
+    path, state_dir = environment.config_path, environment.state_dir
     if not exists:
-        warnings.append(f"{path} doesn't exist: the defaults apply")
+        yield f"{path} doesn't exist: the defaults apply"
     parts = []
     if report.ignored:
         parts.append(f"ignored {', '.join(report.ignored)}")
     if report.replaced:
         parts.append(f"replaced {', '.join(report.replaced)}")
     if parts:
-        warnings.append(f"{path} has OpenClaw settings that this gateway doesn't use: {'; '.join(parts)}")
-    if exists and _has_literal_secret(known) and _others_read(path):
-        warnings.append(f"{path} holds a secret and other users can read it: chmod 600 {path}")
-    return tuple(warnings)
+        yield f"{path} has OpenClaw settings that this gateway doesn't use: {'; '.join(parts)}"
+    if exists and has_literal_secret(known) and _open_to_others(path, stat.S_IRGRP | stat.S_IROTH):
+        yield f"{path} holds a secret and other users can read it: chmod 600 {shlex.quote(str(path))}"
+    if _open_to_others(state_dir, stat.S_IRWXG | stat.S_IRWXO):
+        yield f"{state_dir} is open to other users: chmod 700 {shlex.quote(str(state_dir))}"
 
 
-def _has_literal_secret(value: Any) -> bool:
-    if isinstance(value, list):
-        return any(map(_has_literal_secret, value))
-    return isinstance(value, dict) and any(
-        (key in _LITERAL_SECRETS and isinstance(inner, str) and "${" not in inner) or _has_literal_secret(inner)
-        for key, inner in value.items()
-    )
-
-
-def _others_read(path: Path) -> bool:
+def _open_to_others(path: Path, rights: int) -> bool:
     try:
-        return bool(os.stat(path).st_mode & (stat.S_IRGRP | stat.S_IROTH))
-    except OSError:
+        return bool(os.stat(path).st_mode & rights)
+    except (OSError, ValueError):  # ValueError: a NUL in the path
         return False

@@ -14,7 +14,8 @@ from app.config.settings import LOCAL_MODEL, MAIN_AGENT
 
 _FIRST_CONFIG = """\
 // The gateway's configuration, in JSON5: comments and trailing commas are welcome.
-// A running gateway applies changes of this file by itself; `python -m app config validate` checks them first.
+// A running gateway applies changes of this file by itself;
+// `.venv/bin/python -m app config validate` checks them first.
 {{
   gateway: {{
     port: 18789,

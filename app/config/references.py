@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from app.config.environment import Environment
-from app.config.faults import KeyPath, Report, is_secret
+from app.config.faults import KeyPath, Report
+from app.config.secrecy import is_secret
 
 _VARIABLE = re.compile(r"(\$?)\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _SECRET_BYTES = 65_536

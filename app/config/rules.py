@@ -16,7 +16,8 @@ from app.config.settings import LOCAL_MODEL
 Data = Mapping[str, Any]
 
 _HOW_TO_BEGIN = (
-    "a token: run `python -m app onboard`, or set OPENCLAW_GATEWAY_TOKEN to what `openssl rand -hex 32` prints"
+    "a token: run `.venv/bin/python -m app onboard`, "
+    "or set OPENCLAW_GATEWAY_TOKEN to what `openssl rand -hex 32` prints"
 )
 _LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 

@@ -18,6 +18,8 @@ from app.config.fields import (
     address,
     choice,
     duration,
+    header_value,
+    http_url,
     integer,
     model_choice,
     model_reference,
@@ -29,6 +31,7 @@ from app.config.fields import (
     seconds,
     secret,
     several,
+    storage_url,
     text,
     texts,
     url_of,
@@ -238,15 +241,15 @@ _OTHER_APIS = (
 
 
 class ProviderSchema(Section):
-    base_url = url_of("http://", "https://", required=True)
-    api_key = secret()
+    base_url = http_url(required=True)
+    api_key = header_value()
     api = choice(
         "openai-completions",
         "openai-responses",
         "anthropic-messages",
         replaced=dict.fromkeys(_OTHER_APIS, "openai-completions"),
     )
-    headers = Entries(secret(), "an object of texts by header name", HEADER_NAME)
+    headers = Entries(header_value(), "an object of texts by header name", HEADER_NAME)
     timeout_seconds = seconds(WEEK_SECONDS)
     models = several(nested(CatalogueModelSchema), "a list of models")
     compat = nested(CompatSchema)
@@ -267,7 +270,7 @@ class McpServerSchema(Section):
     env = Entries(Scalar(), "an object of texts by variable", VARIABLE_NAME)
     cwd = text()
     url = url_of("http://", "https://")
-    headers = Entries(secret(), "an object of texts by header name", HEADER_NAME)
+    headers = Entries(header_value(), "an object of texts by header name", HEADER_NAME)
     enabled = Flag()
     request_timeout_ms = integer(1, DAY_MS)
     tool_filter = nested(ToolFilterSchema)
@@ -303,7 +306,7 @@ class LoggingSchema(Section):
 
 
 class StorageSchema(Section):
-    url = url_of("sqlite:///", "postgresql://")
+    url = storage_url()
 
 
 class ClusterSchema(Section):

@@ -40,6 +40,13 @@ class Auth:
     rate_limit: RateLimit = RateLimit()
     trusted_proxy: TrustedProxyAuth | None = None
 
+    @property
+    def secret(self) -> str | None:
+        """What a caller must show; under ``trusted-proxy`` what a caller on this host may show instead."""
+        if self.mode == "none":
+            return None
+        return self.token if self.mode == "token" else self.password
+
 
 @dataclass(frozen=True, slots=True)
 class Images:
@@ -90,6 +97,24 @@ class Gateway:
         if self.bind == "custom" and self.custom_bind_host:
             return self.custom_bind_host
         return "127.0.0.1"
+
+    @property
+    def address(self) -> str:
+        """``host:port`` to listen on."""
+        return _host_and_port(self.bind_host, self.port)
+
+    @property
+    def url(self) -> str:
+        """Where a caller on this machine finds the gateway. No path."""
+        return f"http://{_host_and_port(_TO_CALL.get(self.bind_host, self.bind_host), self.port)}"
+
+
+# An address that means every interface can be listened on, not called.
+_TO_CALL = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+
+
+def _host_and_port(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 @dataclass(frozen=True, slots=True)

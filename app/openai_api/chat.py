@@ -31,6 +31,9 @@ SILENCE = 15.0
 # Seconds that headers and role chunk wait for the provider, so that an early failure is a plain HTTP error.
 HEADERS_WITHIN = 1.0
 
+# To ignore them would be to answer another request than the one that was sent.
+_UNSUPPORTED_HEADERS = ("HTTP_X_OPENCLAW_MODEL", "HTTP_IDEMPOTENCY_KEY")
+
 STREAM_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 
 
@@ -40,16 +43,14 @@ def create() -> Response:
     settings = services.live.current
     asked, known = current()
     chat = load_chat_completion(read_json(asked.environ, settings.gateway.chat_completions.max_body_bytes))
-    streaming = chat.get("stream", False)
     run = Run(services.runs, _turn(settings, chat, asked.environ, known.caller, known.request_id))
-    watch = ClientWatch(asked.environ, lambda: run.cancel(RunCancelled("the client closed its connection")))
     model = chat.get("model", DEFAULT_MODEL).strip()
     reasoning = settings.gateway.chat_completions.reasoning
     known.headers["x-openclaw-session-key"] = keys.for_header(run.turn.session_key)
     known.headers["x-openclaw-run-id"] = run.id
-    if streaming:
-        run.spawn()
-        return _stream(run, watch, model, chat, reasoning)
+    if chat.get("stream"):
+        return _stream(run, asked.environ, model, chat, reasoning)
+    watch = ClientWatch(asked.environ, lambda: run.cancel(_client_gone()))
     try:
         ended = run.work()
     finally:
@@ -72,7 +73,16 @@ def _turn(settings: Settings, chat: dict[str, Any], environ: dict[str, Any], cal
         agent_id=_header(environ, "HTTP_X_OPENCLAW_AGENT_ID") or _header(environ, "HTTP_X_OPENCLAW_AGENT"),
         session_key=wanted_key,
     )
+    for name in _UNSUPPORTED_HEADERS:
+        if environ.get(name):
+            header = _header_name(name)
+            raise InvalidRequest(f"the header {header} is not supported by this version", param=header)
+    conversation = chat["messages"]
     user = chat.get("user")
+    stateless = not (wanted_key or user)
+    if not stateless and conversation.messages[-1]["role"] == "assistant":
+        where = f"messages[{conversation.last}]"
+        raise InvalidRequest(f"{where}: in a stored session the last message must not be the assistant's", param=where)
     if wanted_key:
         key = keys.of_header(agent.id, wanted_key)
     elif user:
@@ -82,9 +92,9 @@ def _turn(settings: Settings, chat: dict[str, Any], environ: dict[str, Any], cal
     return Turn(
         agent=agent,
         session_key=key,
-        stateless=not (wanted_key or user),
-        messages=chat["messages"].messages,
-        instructions=chat["messages"].instructions,
+        stateless=stateless,
+        messages=conversation.messages,
+        instructions=conversation.instructions,
         sampling=sampling_of(chat),
         channel=_header(environ, "HTTP_X_OPENCLAW_MESSAGE_CHANNEL"),
         request_id=request_id,
@@ -99,12 +109,22 @@ def _header(environ: dict[str, Any], name: str) -> str | None:
     try:
         return value.strip().encode("latin-1").decode("utf-8") or None
     except UnicodeDecodeError:
-        header = name.removeprefix("HTTP_").replace("_", "-").lower()
+        header = _header_name(name)
         raise InvalidRequest(f"the header {header} is not UTF-8", param=header) from None
 
 
-def _stream(run: Run, watch: ClientWatch, model: str, chat: dict[str, Any], reasoning: bool) -> Response:
+def _header_name(name: str) -> str:
+    return name.removeprefix("HTTP_").replace("_", "-").lower()
+
+
+def _client_gone() -> RunCancelled:
+    return RunCancelled("the client closed its connection")
+
+
+def _stream(run: Run, environ: dict[str, Any], model: str, chat: dict[str, Any], reasoning: bool) -> Response:
     """Wait until the run has begun, at most a second, then answer. An error before that is raised."""
+    run.spawn()
+    watch = ClientWatch(environ, lambda: run.cancel(_client_gone()))
     first: list[Event] = []
     deadline = time.monotonic() + HEADERS_WITHIN
     try:
@@ -125,7 +145,7 @@ def _stream(run: Run, watch: ClientWatch, model: str, chat: dict[str, Any], reas
     @response.call_on_close
     def _closed() -> None:
         watch.close()
-        run.cancel(RunCancelled("the client closed its connection"))
+        run.cancel(_client_gone())
 
     return response
 

@@ -10,15 +10,22 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
-Message = dict[str, Any]
+from app.providers.stream import Message
+
+# Checking them holds up every other request meanwhile.
+MOST = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """instructions: system and developer messages, joined by a blank line. messages: all others, in order."""
+    """instructions: system and developer messages, joined by a blank line. messages: all others, in order.
+
+    last: where the last of ``messages`` stands in the request's own list.
+    """
 
     instructions: str
     messages: list[Message]
+    last: int
 
 
 class Messages(fields.Field[Conversation]):
@@ -30,6 +37,9 @@ class Messages(fields.Field[Conversation]):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Conversation:
         if not isinstance(value, list) or not value:
             raise ValidationError("must be a list with at least one message")
+        if len(value) > MOST:
+            raise ValidationError(f"must hold {MOST} messages at most")
+        last = 0
         instructions: list[str] = []
         messages: list[Message] = []
         for index, given in enumerate(value):
@@ -39,11 +49,12 @@ class Messages(fields.Field[Conversation]):
                     instructions.append(_instruction(given))
                 else:
                     messages.append(_READERS[role](given, messages))
+                    last = index
             except ValidationError as error:
                 raise ValidationError({index: error.messages}) from None
         if not any(message["role"] in ("user", "tool") for message in messages):
             raise ValidationError("must hold a user message")
-        return Conversation("\n\n".join(text for text in instructions if text), messages)
+        return Conversation("\n\n".join(text for text in instructions if text), messages, last)
 
 
 def _role(given: Any) -> str:
@@ -121,7 +132,7 @@ def _content(given: Message) -> str | list[Message]:
         else:
             reason = {
                 "text": "must hold a string in text",
-                "image_url": "images are not taken by this agent's model",
+                "image_url": "images are not supported by this version",
                 "input_audio": "audio is not supported",
                 "file": "files are not supported",
             }.get(kind if isinstance(kind, str) else "", "must be a part of type text")

@@ -4,75 +4,33 @@ from __future__ import annotations
 
 import json
 import logging
-import re
+import os
+import select
 import sys
 import time
 from functools import lru_cache
 from typing import Any
 
 import orjson
+from gevent import monkey
 from gunicorn.glogging import Logger
 
 from app.config import Settings
+from app.ops.redaction import Redaction, secrets_of
 
 LEVELS = {
-    "silent": logging.CRITICAL + 1,
     "fatal": logging.CRITICAL,
     "error": logging.ERROR,
     "warn": logging.WARNING,
     "info": logging.INFO,
     "debug": logging.DEBUG,
-    "trace": logging.DEBUG,
 }
-
-# What looks like a credential wherever it stands, whoever wrote it into a message.
-_SECRETS = re.compile(
-    r"(?P<named>(?<![a-z0-9])(?:api[_-]?key|token|password|secret|authorization)[\"']?\s*[=:]\s*[\"']?"
-    r"(?:(?:bearer|basic)\s+)?)[^\s'\",&}]+"
-    r"|(?P<bearer>\bbearer\s+)[^\s'\",]+"
-    r"|\b(?:sk|pk|rk|xox[abp]|gh[pousr]|key)[-_][a-z0-9_-]{16,}"
-    r"|(?P<url>\b[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/@]+(?=@)",
-    re.IGNORECASE,
-)
-REDACTED = "***"
-# Without one of these there is nothing for the expression to find; looking for them costs a tenth of it.
-_SIGNS = (
-    "bearer",
-    "sk-",
-    "sk_",
-    "pk-",
-    "pk_",
-    "rk-",
-    "rk_",
-    "xox",
-    "gh",
-    "key",
-    "token",
-    "passw",
-    "secret",
-    "auth",
-    "@",
-)
-# Shorter ones are words of ordinary text.
-MIN_SECRET = 6
 
 # A line stays a line, and a terminal is not told what to do.
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))} | {10: "\\n", 13: "\\r", 9: "\t"}
 
-
-class Redaction:
-    """Takes the configured secrets, and whatever looks like one, out of text."""
-
-    def __init__(self, secrets: tuple[str, ...] = ()) -> None:
-        # The longest first: one may be part of another.
-        self._known = sorted({secret for secret in secrets if len(secret) >= MIN_SECRET}, key=len, reverse=True)
-
-    def __call__(self, text: str) -> str:
-        for secret in self._known:
-            if secret in text:
-                text = text.replace(secret, REDACTED)
-        small = text.lower()
-        return _SECRETS.sub(_keep_label, text) if any(sign in small for sign in _SIGNS) else text
+# gevent removes poll from its patched select module; a poll that never waits is safe beside the hub.
+_poll = monkey.get_original("select", "poll")
 
 
 class _Formatter(logging.Formatter):
@@ -99,13 +57,15 @@ class _Formatter(logging.Formatter):
         return f"{line}\n{trace}" if trace else line
 
 
-@lru_cache(maxsize=2)
-def _second(seconds: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-
-
 class _Stderr(logging.Handler):
-    """Writes a line with one call. Without a lock: stderr is line-buffered, and a lock costs more than the line."""
+    """Writes lines to stderr, and drops them rather than wait for a reader: the hub would stand still.
+
+    Without a lock: each piece is written in one call, and a lock costs more than the line.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._dropped = 0
 
     def createLock(self) -> None:
         self.lock = None
@@ -118,7 +78,14 @@ class _Stderr(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            sys.stderr.write(self.format(record) + "\n")
+            line = self.format(record) + "\n"
+            if self._dropped and _write(f"({self._dropped} lines of the log were dropped: nobody read them)\n"):
+                self._dropped = 0
+            if not _write(line):
+                self._dropped += 1
+        except OSError:
+            # The reader is gone, and with it whoever could be told.
+            self._dropped += 1
         except Exception:
             self.handleError(record)
 
@@ -130,19 +97,11 @@ logging._srcfile = None
 logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
-def _json(entry: dict[str, Any]) -> str:
-    try:
-        return orjson.dumps(entry).decode()
-    except TypeError:
-        # The name of a file that is no text: orjson refuses what JSON can say only with an escape.
-        return json.dumps(entry)
-
-
 def configure(settings: Settings | None) -> None:
     """Log as the settings say; called again after each reload. Without settings, plain lines from ``info`` on."""
     style = settings.logging.console_style if settings else "pretty"
     level = LEVELS[settings.logging.level] if settings else logging.INFO
-    _handler.setFormatter(_Formatter(style, Redaction(_secrets(settings) if settings else ())))
+    _handler.setFormatter(_Formatter(style, Redaction(secrets_of(settings) if settings else ())))
     root = logging.getLogger()
     if _handler not in root.handlers:
         root.handlers = [_handler]
@@ -161,15 +120,33 @@ class GunicornLogger(Logger):  # type: ignore[misc]
         self.error_log.setLevel(logging.NOTSET)
 
 
-def _secrets(settings: Settings) -> tuple[str, ...]:
-    auth = settings.gateway.auth
-    found = [auth.token, auth.password]
-    for provider in settings.providers.values():
-        found += [provider.api_key, *provider.headers.values()]
-    for server in settings.mcp_servers.values():
-        found += [*server.env.values(), *server.headers.values()]
-    return tuple(secret for secret in found if secret)
+@lru_cache(maxsize=2)
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
-def _keep_label(match: re.Match[str]) -> str:
-    return next((label for label in match.groupdict().values() if label), "") + REDACTED
+def _json(entry: dict[str, Any]) -> str:
+    try:
+        return orjson.dumps(entry).decode()
+    except TypeError:
+        # The name of a file that is no text: orjson refuses what JSON can say only with an escape.
+        return json.dumps(entry)
+
+
+def _write(text: str) -> bool:
+    """Whether stderr took the text. Raises OSError."""
+    try:
+        descriptor = sys.stderr.fileno()
+    except (OSError, ValueError, AttributeError):
+        # Something that a test or an embedding program put in stderr's place.
+        sys.stderr.write(text)
+        return True
+    data = text.encode("utf-8", "backslashreplace")
+    # What a pipe that can take anything takes at once.
+    for start in range(0, len(data), select.PIPE_BUF):
+        ready = _poll()
+        ready.register(descriptor, select.POLLOUT)
+        if not ready.poll(0):
+            return False
+        os.write(descriptor, data[start : start + select.PIPE_BUF])
+    return True

@@ -6,6 +6,7 @@ import errno
 import ipaddress
 import logging
 import os
+import resource
 import socket
 import sys
 import tempfile
@@ -22,6 +23,9 @@ log = logging.getLogger("gateway")
 
 # As much as a first turn needs; a disk that can't take it is full for all that matters.
 PROBE_BYTES = 256 * 1024
+
+# Files that the process has open beside its runs.
+SPARE_FILES = 200
 
 # Made in the master and inherited by its workers, which share one model.
 _local_model = LocalModel()
@@ -53,12 +57,6 @@ def read_settings() -> tuple[Environment, Settings]:
     return _last_good
 
 
-def listen_address(settings: Settings) -> str:
-    """``host:port`` as gunicorn's ``bind`` takes it."""
-    host = settings.gateway.bind_host
-    return f"[{host}]:{settings.gateway.port}" if ":" in host else f"{host}:{settings.gateway.port}"
-
-
 def on_starting(server: Any, environment: Environment, settings: Settings) -> None:
     """gunicorn's hook in the master, before it listens: refuse what would fail later or do harm."""
     workers = max(server.cfg.workers, server.num_workers)
@@ -72,6 +70,7 @@ def on_starting(server: Any, environment: Environment, settings: Settings) -> No
     for address in server.cfg.address:
         _check_address(address, settings, inherited=bool(inherited))
     _check_state_dir(settings.state_dir)
+    _raise_file_limit(settings.gateway.max_runs)
     try:
         open_database(settings.storage_url).dispose()
     except StorageError as error:
@@ -87,6 +86,16 @@ def build_services() -> Services:
     services = Services(environment, settings, _local_model)
     services.start_background()
     return services
+
+
+def _raise_file_limit(max_runs: int) -> None:
+    """Each run needs a connection to its client and one to its provider; a login shell often allows 1024 files."""
+    needed = 2 * max_runs + SPARE_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        log.warning("%d open files are allowed, %d runs (gateway.maxRuns) may need %d", hard, max_runs, needed)
 
 
 def _check_address(address: Any, settings: Settings, *, inherited: bool) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import logging
 import mmap
+import socket
 import time
 from typing import Any
 
@@ -18,8 +20,12 @@ from app.errors import Overloaded
 from app.http import envelope
 from app.ids import new_uuid
 
+log = logging.getLogger("gateway.worker")
+
 # Seconds between the end of the drain and the moment at which gunicorn's master kills the worker.
 MARGIN = 5.0
+# Seconds for which a client may leave what was sent to it unread.
+UNREAD_SECONDS = 60
 # Seconds in which streams that were ended by the drain may write their last bytes.
 LAST_BYTES = 2.0
 
@@ -60,6 +66,7 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
+        gevent.get_hub().print_exception = _log_exception  # type: ignore[method-assign, assignment]
 
     def run(self) -> None:
         super().run()
@@ -69,6 +76,9 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         self._connections.add(client)
+        if client.family != socket.AF_UNIX:
+            # A client that takes nothing any more would hold its connection, and whoever writes to it, for ever.
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_SECONDS * 1000)
         try:
             super().handle(listener, client, addr)
         finally:
@@ -135,13 +145,18 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]
         while self._busy and time.monotonic() < deadline:
             gevent.sleep(0.05)
         self.alive = False
-        for client in self._connections - self._busy:
-            # An idle keep-alive connection would hold the worker until its own timeout.
+        for client in self._connections:
+            # Idle ones would hold the worker until their own timeout, those that don't read until gunicorn's.
             try:
-                client.shutdown(0)
+                client.shutdown(socket.SHUT_RDWR)
             except OSError as fault:
                 self.log.debug("idle connection was gone: %s", fault)
         services.close()
+
+
+def _log_exception(context: Any, kind: Any, value: Any, trace: Any) -> None:
+    """What ends a greenlet goes into the log like everything else, not past it."""
+    log.error("a greenlet failed: %s", context, exc_info=(kind, value, trace))
 
 
 def _unread(body: Any) -> bool:

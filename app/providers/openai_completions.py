@@ -21,6 +21,7 @@ log = logging.getLogger("gateway.providers")
 
 # Once the finish reason is here only usage and [DONE] can follow; some servers never send them.
 AFTER_FINISH_TIMEOUT = 5.0
+AFTER_DONE_TIMEOUT = 0.2
 
 
 class OpenAICompletions:
@@ -65,7 +66,9 @@ def _deltas(provider: str, answer: Answer, secrets: Sequence[str]) -> Iterator[D
                 continue  # comments, event names and the blank lines between events
             data = line[5:].strip()
             if data == b"[DONE]":
-                continue  # read on to the end of the message, or the connection can't be used again
+                # Read on to the message's end, or the connection can't be used again; but all that matters is here.
+                answer.hurry(AFTER_DONE_TIMEOUT)
+                continue
             if not data:
                 continue
             chunk = _parse(provider, data)
@@ -82,7 +85,9 @@ def _deltas(provider: str, answer: Answer, secrets: Sequence[str]) -> Iterator[D
                     yield TextDelta(_checked(text))
                 if text := delta.get("reasoning_content") or delta.get("reasoning"):
                     yield ReasoningDelta(_checked(text))
-                if reason := choice.get("finish_reason"):
+                if (reason := choice.get("finish_reason")) == "error":
+                    raise ProviderError(f"provider {provider} says that its generation failed")
+                if reason:
                     finish = reason if reason in FINISH_REASONS else "stop"
                     answer.hurry(AFTER_FINISH_TIMEOUT)
     except (AttributeError, TypeError) as error:

@@ -8,12 +8,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 from sqlalchemy import URL, Engine, create_engine, event
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from app.sessions.tables import NewerDatabase, migrate
 
+SQLITE = "sqlite:///"
 # Seconds to wait for another process (a CLI run, a backup) that holds the write lock.
 BUSY_TIMEOUT = 10
 
@@ -22,14 +22,17 @@ class StorageError(Exception):
     """The database can't be used; the message is one line that says which file and what to do."""
 
 
-def open_database(url: str) -> Engine:
-    """An engine over one connection, checked and migrated. Raises StorageError."""
+def open_database(url: str, *, check: bool = True) -> Engine:
+    """An engine over one connection, migrated. Raises StorageError.
+
+    check: look through the whole file for damage first, which takes a second for each gigabyte or so.
+    """
     path = sqlite_path(url)
     if path is None:
-        raise StorageError(
-            f"storage.url: {make_url(url).get_backend_name()} is not supported by this version; use sqlite:///PATH"
-        )
-    _check(path)
+        raise StorageError(f"storage.url: {url.partition(':')[0]} is not supported by this version; use sqlite:///PATH")
+    _create(path)
+    if check:
+        _check(path)
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         poolclass=StaticPool,
@@ -44,14 +47,20 @@ def open_database(url: str) -> Engine:
         raise StorageError(f"{path} was written by a later version ({error}); update the gateway") from error
     except SQLAlchemyError as error:
         raise StorageError(f"{path}: {_reason(error)}; check the free space and the rights of its folder") from error
-    os.chmod(path, 0o600)
     return engine
 
 
 def sqlite_path(url: str) -> Path | None:
     """The file of a ``sqlite:///`` URL, None for another database."""
-    parsed = make_url(url)
-    return Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
+    return Path(url.removeprefix(SQLITE)) if url.startswith(SQLITE) else None
+
+
+def _create(path: Path) -> None:
+    """An empty file that its owner alone can read: SQLite gives the files beside it the same rights."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise StorageError(f"{path} can't be opened: {error.strerror}") from error
 
 
 def _check(path: Path) -> None:

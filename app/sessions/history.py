@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from app.errors import InvalidRequest
-
-Message = dict[str, Any]
+from app.providers.stream import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +23,8 @@ def meet(stored: Sequence[Message], request: Sequence[Message]) -> Meeting:
     """Join a session's history and a request's messages (neither holds system messages).
 
     An empty session takes the whole request. Later the session takes only what follows the request's last assistant
-    message, so that a caller who resends everything doubles nothing. Raises InvalidRequest.
+    message, so that a caller who resends everything doubles nothing.
     """
-    if request[-1]["role"] == "assistant":
-        raise InvalidRequest(
-            "the last message of a stored session's turn must not be the assistant's",
-            param=f"messages[{len(request) - 1}]",
-        )
     if not stored:
         return Meeting([], list(request))
     last_reply = max((i for i, message in enumerate(request) if message["role"] == "assistant"), default=None)

@@ -11,8 +11,7 @@ import orjson
 from sqlalchemy import Connection, CursorResult, Engine, bindparam, delete, func, insert, or_, select, update
 
 from app.ids import new_uuid
-from app.providers.stream import Usage
-from app.sessions.history import Message
+from app.providers.stream import Message, Usage
 from app.sessions.journal import Journal
 from app.sessions.tables import messages, sessions, turns
 

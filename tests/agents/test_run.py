@@ -18,7 +18,6 @@ from app.agents.run import INTERRUPTED_MARK, Run
 from app.config.settings import Gateway, Provider, Session
 from app.errors import (
     InternalError,
-    InvalidRequest,
     Overloaded,
     ProviderError,
     ProviderRefused,
@@ -134,16 +133,6 @@ def test_a_stateless_conversation_is_given_as_it_is(scene: Scene) -> None:
     conversation = [user("a"), assistant("b"), user("c"), assistant("d")]
     assert scene.answer(key=None, messages=conversation).error is None
     assert scene.model.calls[0].messages[1:] == conversation
-
-
-def test_a_trailing_assistant_message_is_refused_in_a_session(scene: Scene) -> None:
-    """A stored session can't be continued in the middle of an answer; the model isn't asked."""
-    error = scene.answer(messages=[user("a"), assistant("b")]).error
-    assert isinstance(error, InvalidRequest)
-    assert error.param == "messages[1]"
-    assert scene.model.calls == []
-    assert scene.stored() == []
-    assert scene.at_rest()
 
 
 def test_another_conversation_uses_its_own_history(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:

@@ -68,4 +68,4 @@ def test_no_config_at_all_says_how_to_begin(tmp_path: Path) -> None:
     """On a fresh machine the line names the path and the command."""
     result = validate()
     assert result.exit_code == 1
-    assert result.stderr.startswith(f"{tmp_path / 'openclaw.json'}: not found; run `python -m app onboard`")
+    assert result.stderr.startswith(f"{tmp_path / 'openclaw.json'}: not found; run `.venv/bin/python -m app onboard`")

@@ -68,11 +68,15 @@ OPENCLAW_FILE = """{
 }"""
 
 
-def test_an_openclaw_file_starts_with_one_warning(place: Place) -> None:
+def test_an_openclaw_file_starts(place: Place) -> None:
     """A user's file starts unchanged; one line names what is ignored and what is replaced by something safer."""
     settings = place.load(OPENCLAW_FILE)
-    (warning,) = settings.warnings
-    assert "\n" not in warning
+    warning, *unsupported = settings.warnings
+    assert all("\n" not in line for line in settings.warnings)
+    assert [line.partition(":")[0] for line in unsupported] == [
+        "not supported by this version and without effect",
+        "agents.defaults.model",
+    ]
     for ignored in ("channels", "gateway.tailscale", "agents.defaults.heartbeat", "agents.list[1].sandbox", "env"):
         assert f"{ignored}," in warning or f"{ignored};" in warning
     assert 'gateway.bind "tailnet" by "loopback"' in warning
@@ -135,5 +139,5 @@ def test_a_near_key_is_suggested(refused: Refused, document: Any, meant: str) ->
 def test_free_maps_take_any_name(place: Place) -> None:
     """Names of headers, variables and prices are the user's own."""
     provider = {"baseUrl": "http://x", "headers": {"X-Own": "1"}, "models": [{"id": "m", "cost": {"own": 1}}]}
-    server = {"command": "x", "env": {"OWN": "1"}}
+    server = {"command": "x", "env": {"OWN": "1"}, "enabled": False}
     assert place.load({"models": {"providers": {"p": provider}}, "mcp": {"servers": {"s": server}}}).warnings == ()

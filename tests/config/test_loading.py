@@ -28,7 +28,7 @@ def test_neither_file_nor_secret_says_how_to_onboard(place: Place) -> None:
         load(place.environment())
     (fault,) = refused.value.faults
     assert fault.where == str(place.file)
-    assert "python -m app onboard" in fault.what
+    assert "`.venv/bin/python -m app onboard`" in fault.what
 
 
 def test_every_key_arrives(place: Place) -> None:
@@ -215,6 +215,41 @@ def test_a_file_that_others_can_read_is_told(place: Place) -> None:
     place.write({"gateway": {"auth": {"token": "${T}"}}})
     place.file.chmod(0o644)
     assert load(place.environment(T="x")).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("section", "warned"),
+    [
+        ({"models": {"providers": {"p": {"baseUrl": "http://x", "headers": {"Authorization": "Bearer k"}}}}}, True),
+        ({"models": {"providers": {"p": {"baseUrl": "http://x", "headers": {"X-Api-Key": "${T}"}}}}}, False),
+        ({"models": {"providers": {"p": {"baseUrl": "http://x", "headers": {"X-Org": "o"}}}}}, False),
+        ({"mcp": {"servers": {"s": {"url": "http://x", "headers": {"Cookie": "k"}, "enabled": False}}}}, True),
+        ({"mcp": {"servers": {"s": {"command": "x", "env": {"GITHUB_TOKEN": "k"}, "enabled": False}}}}, True),
+        ({"mcp": {"servers": {"s": {"command": "x", "env": {"LANG": "C"}, "enabled": False}}}}, False),
+    ],
+)
+def test_headers_and_variables_may_be_secrets(place: Place, section: Any, warned: bool) -> None:
+    """A literal header or variable whose name looks secret counts as a secret that others can read."""
+    place.write(section)
+    place.file.chmod(0o644)
+    warnings = load(place.environment(OPENCLAW_GATEWAY_TOKEN=TOKEN, T="x")).warnings
+    assert [f"chmod 600 {place.file}" in line for line in warnings] == [True] * warned
+
+
+@pytest.mark.parametrize("mode", [0o750, 0o705, 0o777])
+def test_an_open_state_dir_is_told(place: Place, mode: int) -> None:
+    """A state dir that others may enter is one warning with the command that closes it."""
+    place.state_dir.chmod(mode)
+    (warning,) = place.load({}).warnings
+    assert warning.endswith(f": chmod 700 {place.state_dir}")
+
+
+@pytest.mark.parametrize("name", ["with space", "what?", "100%41", "a#b"])
+def test_the_default_storage_is_in_the_state_dir(tmp_path: Path, name: str) -> None:
+    """What follows sqlite:/// is the file's path as it is, whatever the state dir's name holds."""
+    place = Place(tmp_path / name)
+    place.state_dir.mkdir(mode=0o700)
+    assert place.load({}).storage_url.removeprefix("sqlite:///") == f"{place.state_dir}/gateway.sqlite3"
 
 
 def test_workspaces(place: Place) -> None:

@@ -14,7 +14,7 @@ def test_no_secret_says_how_to_make_one(refused: Refused) -> None:
     """A start without a secret is refused, with the way out."""
     line = refused({}, NONE="")
     assert line.startswith("gateway.auth.token: found nothing")
-    assert "python -m app onboard" in line
+    assert "`.venv/bin/python -m app onboard`" in line
     assert "openssl rand -hex 32" in line
     assert "OPENCLAW_GATEWAY_TOKEN" in line
 

@@ -65,3 +65,15 @@ def test_idle_connections_do_not_hold_the_end(start_gateway) -> None:
             pass
         assert gateway.process.wait(10) == 0
     assert "graceful timeout" not in gateway.log.lower()
+
+
+def test_a_client_that_does_not_read_does_not_hold_the_end(start_gateway, provider: ScriptedProvider) -> None:
+    """A connection stuck in a write is cut when the drain is over, not when gunicorn's patience is."""
+    gateway = start_gateway()
+    provider.enqueue(Reply(*["x" * 100_000] * 200))
+    with gateway.connect() as stuck:
+        stuck.sendall(gateway.raw_request(chat_body(stream=True)))
+        wait_until(lambda: provider.requests and provider.requests[0].finished.is_set(), "the model has said all")
+        gateway.process.terminate()
+        assert gateway.process.wait(15) == 0
+    assert "graceful timeout" not in gateway.log.lower()

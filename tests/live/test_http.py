@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from tests.live.expect import expect_error, head, post, read_answer
-from tests.live.gateway import TOKEN, Gateway, chat_body
+from tests.live.gateway import TOKEN, Gateway, chat_body, wait_until
+from tests.scripted import Reply, ScriptedProvider
 
 CHAT = "/v1/chat/completions"
 INVALID = "invalid_request_error"
@@ -64,3 +67,17 @@ def test_a_connection_outlives_an_error(
         assert read_answer(connection).status == status
         connection.sendall(post(gateway, chat_body()))
         assert read_answer(connection).text == "Hello world"
+
+
+@pytest.mark.parametrize("path", ["/ready", "/readyz"])
+def test_readiness_tells_strangers_no_details(start_gateway, provider: ScriptedProvider, path: str) -> None:
+    """Whoever asks learns whether the gateway is ready; which part is not, only who may read."""
+    gateway = start_gateway()
+    provider.enqueue(Reply("a", "b", hold=threading.Event(), hold_at=1))
+    with gateway.open(body=chat_body(stream=True)):
+        provider.wait_for_request(1)
+        gateway.process.terminate()
+        wait_until(lambda: "draining" in gateway.log, "the drain begins")
+        for token, shown in ((None, []), ("wrong", []), (TOKEN, ["draining"])):
+            answer = gateway.call(path, method="GET", token=token)
+            assert (answer.status, answer.json) == (503, {"ready": False, "failing": shown})

@@ -105,8 +105,9 @@ def test_a_trailing_assistant_message_is_for_stateless_calls(gateway: Gateway, p
     messages = [{"role": "user", "content": "a poem"}, {"role": "assistant", "content": "Roses"}]
     assert gateway.chat(messages=messages).status == 200
     assert said(provider) == ["a poem", "Roses"]
-    refused = gateway.chat(messages=messages, user="prefill")
-    assert (refused.status, refused.error["param"]) == (400, "messages[1]")
+    for stream in (False, True):
+        refused = gateway.chat(messages=[{"role": "system", "content": "x"}, *messages], user="prefill", stream=stream)
+        assert (refused.status, refused.error["param"]) == (400, "messages[2]")
 
 
 def test_a_failed_turn_stays_out_of_the_history(gateway: Gateway, provider: ScriptedProvider) -> None:

@@ -41,7 +41,7 @@ def test_a_conversation_stays_as_it_is() -> None:
         {"role": "assistant", "content": "so"},
         user(PARTS),
     ]
-    assert load(*conversation) == Conversation("", conversation)
+    assert load(*conversation) == Conversation("", conversation, len(conversation) - 1)
 
 
 def test_instructions_are_joined_by_a_blank_line() -> None:
@@ -53,7 +53,7 @@ def test_instructions_are_joined_by_a_blank_line() -> None:
         {"role": "system", "content": ""},
         {"role": "system", "content": "C"},
     )
-    assert loaded == Conversation("A\n\nab\n\nC", [user()])
+    assert loaded == Conversation("A\n\nab\n\nC", [user()], 1)
 
 
 def test_what_is_not_known_of_a_message_is_dropped() -> None:
@@ -178,7 +178,7 @@ def test_faults_name_their_field(message: Any, fault: Any) -> None:
         ({"type": ["text"], "text": "a"}, "must be a part of type text"),
         ({"type": "text"}, "must hold a string in text"),
         ({"type": "text", "text": 5}, "must hold a string in text"),
-        ({"type": "image_url", "image_url": {"url": "x"}}, "images are not taken by this agent's model"),
+        ({"type": "image_url", "image_url": {"url": "x"}}, "images are not supported by this version"),
         ({"type": "input_audio"}, "audio is not supported"),
         ({"type": "file"}, "files are not supported"),
     ],

@@ -31,7 +31,7 @@ def refusal(**fields: Any) -> tuple[str | None, str]:
 
 def test_the_least_body() -> None:
     """Messages are all that a request needs."""
-    assert load() == {"messages": Conversation("", MESSAGES)}
+    assert load() == {"messages": Conversation("", MESSAGES, len(MESSAGES) - 1)}
 
 
 def test_nulls_and_unknown_fields_are_left_out() -> None:
@@ -43,7 +43,7 @@ def test_nulls_and_unknown_fields_are_left_out() -> None:
 def test_harmless_values_are_taken() -> None:
     """What says nothing but the default passes."""
     assert load(n=1, logprobs=False, stop="", modalities=["text"], tools=[], tool_choice="auto", functions=[]) == {
-        "messages": Conversation("", MESSAGES),
+        "messages": Conversation("", MESSAGES, len(MESSAGES) - 1),
         "stop": [],
     }
 

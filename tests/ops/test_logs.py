@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,13 +19,18 @@ from hypothesis import strategies as st
 
 from app.config.settings import Auth, Gateway, Logging, McpServer, Provider, Settings
 from app.ops import logs
-from app.ops.logs import REDACTED, Redaction
+from app.ops.redaction import REDACTED, Redaction
 from tests.agents.scene import settings
 
 SETTINGS = settings(
     gateway=Gateway(auth=Auth(token="the-token-1", password="the-password-1")),
     providers=(
-        Provider(id="p", base_url="http://p", api_key="the-api-key-1", headers=MappingProxyType({"X": "the-header-1"})),
+        Provider(
+            id="p",
+            base_url="http://p",
+            api_key="the-api-key-1",
+            headers=MappingProxyType({"X-Api-Key": "the-header-1", "X-Title": "not a secret"}),
+        ),
     ),
 )
 SETTINGS = replace(
@@ -31,8 +38,8 @@ SETTINGS = replace(
     mcp_servers={
         "m": McpServer(
             name="m",
-            env=MappingProxyType({"E": "the-env-1"}),
-            headers=MappingProxyType({"H": "the-mcp-header-1"}),
+            env=MappingProxyType({"GITHUB_TOKEN": "the-env-1", "MODE": "production"}),
+            headers=MappingProxyType({"Authorization": "the-mcp-header-1"}),
         )
     },
 )
@@ -137,13 +144,11 @@ def test_a_fault_as_json_is_one_line(log: Log) -> None:
 @pytest.mark.parametrize(
     ("level", "seen"),
     [
-        ("silent", []),
         ("fatal", ["critical"]),
         ("error", ["error", "critical"]),
         ("warn", ["warning", "error", "critical"]),
         ("info", ["info", "warning", "error", "critical"]),
         ("debug", ["debug", "info", "warning", "error", "critical"]),
-        ("trace", ["debug", "info", "warning", "error", "critical"]),
     ],
 )
 def test_levels(log: Log, level: str, seen: list[str]) -> None:
@@ -156,7 +161,7 @@ def test_levels(log: Log, level: str, seen: list[str]) -> None:
 
 def test_every_level_of_the_configuration_is_known() -> None:
     """No level that the configuration takes is missing here."""
-    assert set(logs.LEVELS) == {"silent", "fatal", "error", "warn", "info", "debug", "trace"}
+    assert set(logs.LEVELS) == {"fatal", "error", "warn", "info", "debug"}
 
 
 def test_a_reload_changes_style_and_secrets(log: Log) -> None:
@@ -312,3 +317,38 @@ def test_gunicorns_log_goes_the_same_way(log: Log) -> None:
     finally:
         made.error_log.propagate = made.access_log.propagate = False
     assert sys.stderr is not None
+
+
+def test_ordinary_settings_stay_readable(log: Log) -> None:
+    """A header or variable that is no secret is not taken out of every line that happens to hold its words."""
+    log.configure()
+    log.logger.info("in production this is not a secret")
+    assert log.line().endswith("in production this is not a secret")
+
+
+def test_a_log_that_nobody_reads_stops_nothing(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When stderr takes no more, lines are dropped and not waited for; the next one that goes out says how many."""
+    log.configure()
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb", 0) as unread, os.fdopen(writer, "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        for _ in range(3000):
+            log.logger.info("x" * 100)
+        unread.read(1 << 20)
+        log.logger.info("the next one")
+        *_, dropped, following = unread.read(1 << 20).decode().splitlines()
+    assert re.fullmatch(r"\([1-9][0-9]+ lines of the log were dropped: nobody read them\)", dropped)
+    assert following.endswith("the next one")
+
+
+def test_a_log_without_a_reader_stops_nothing(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does a reader that went away."""
+    log.configure()
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        log.logger.info("said to nobody")
+        assert logs._handler._dropped == 1
+        monkeypatch.undo()
+    logs._handler._dropped = 0

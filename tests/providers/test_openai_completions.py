@@ -242,16 +242,17 @@ def test_an_answer_that_ends_with_its_connection() -> None:
         assert text_of(deltas(server.base_url)) == "Hello"
 
 
+@pytest.mark.parametrize(("said", "patience"), [(b"", "AFTER_FINISH_TIMEOUT"), (DONE, "AFTER_DONE_TIMEOUT")])
 def test_a_server_that_never_closes_after_its_finish(
-    provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+    provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch, said: bytes, patience: str
 ) -> None:
     """Once the finish reason is here, a server that hangs costs a short wait and not the answer."""
-    monkeypatch.setattr(openai_completions, "AFTER_FINISH_TIMEOUT", 0.05)
+    monkeypatch.setattr(openai_completions, patience, 0.05)
 
     class NeverCloses:
         def play(self, exchange: Any) -> None:
             exchange.open_stream()
-            exchange.send(event({"content": "a"}) + FINISH)
+            exchange.send(event({"content": "a"}) + FINISH + said)
             exchange.pause(None)
 
     provider.default = NeverCloses()
@@ -272,6 +273,13 @@ def test_a_server_that_is_cut_after_its_finish(provider: ScriptedProvider) -> No
 
 
 # What is refused.
+
+
+def test_a_generation_that_failed_is_an_error(provider: ScriptedProvider) -> None:
+    """A server that ends with the finish reason "error" did not answer, whatever text came before."""
+    provider.default = RawStream(event({"content": "a"}), event(finish="error"), DONE)
+    with pytest.raises(ProviderError, match="generation failed"):
+        deltas(provider.base_url)
 
 
 def refusal(provider: ScriptedProvider, *steps: Any) -> ProviderError:

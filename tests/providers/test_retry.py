@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -138,7 +137,7 @@ def test_what_will_not_pass_is_not_retried(waits: Waits, error: Exception) -> No
 def test_no_retry_that_would_pass_the_deadline(waits: Waits, seconds: float) -> None:
     """When the deadline leaves no room for the wait, the provider's own error is the answer."""
     provider = Scripted(failing(BUSY))
-    asked = replace(call(), deadline=waits.monotonic() + seconds)
+    asked = call()._replace(deadline=waits.monotonic() + seconds)
     with pytest.raises(ProviderError) as refused:
         list(stream_with_retries(provider, asked))
     assert refused.value is BUSY
@@ -149,7 +148,7 @@ def test_the_deadline_may_leave_room_for_one(waits: Waits) -> None:
     """The first retry fits, the second doesn't: the second call's error is the answer."""
     second = ProviderError("second")
     provider = Scripted(failing(BUSY), failing(second))
-    asked = replace(call(), deadline=waits.monotonic() + WAITS[0] * JITTER + 0.1)
+    asked = call()._replace(deadline=waits.monotonic() + WAITS[0] * JITTER + 0.1)
     with pytest.raises(ProviderError) as refused:
         list(stream_with_retries(provider, asked))
     assert refused.value is second

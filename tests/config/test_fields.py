@@ -1,0 +1,137 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.config.conftest import TOKEN, Place
+
+Refused = Callable[..., str]
+
+
+def provider(**values: Any) -> dict[str, Any]:
+    return {"models": {"providers": {"p": {"baseUrl": "http://x", **values}}}}
+
+
+def storage(url: str) -> dict[str, Any]:
+    return {"storage": {"url": url}}
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1:11434/v1", "HTTPS://api.example.com/v1/", "http://[::1]:8080", "http://h", "http://h/a%20b@c"],
+)
+def test_base_urls(place: Place, url: str) -> None:
+    """Scheme, host, port and path of a provider are taken as written."""
+    assert place.load(provider(baseUrl=url)).providers["p"].base_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "api.example.com/v1",
+        f"https:/u:{TOKEN}@h",
+        f"u:{TOKEN}@h http://x",
+        f"ftp://u:{TOKEN}@h",
+        "http://",
+        "http:///v1",
+        "http://:80",
+        "http://h:abc",
+        "http://h:99999",
+        "http://h:0",
+        "http://[::1/v1",
+        "http://a..b",
+        "http://bücher.example",
+        "http://h/a b",
+        "http://h/\r\nX: y",
+        "http://h/\x00",
+        f"http://u:{TOKEN}@h/v1",
+        f"http://{TOKEN}@h:abc",
+        f"http://{TOKEN}:@[::1/v1",
+        f"http://h/v1?key={TOKEN}",
+        f"http://h/v1#{TOKEN}",
+        "http://h/v1?",
+    ],
+)
+def test_bad_base_urls(refused: Refused, url: str) -> None:
+    """What no client could call, and what would put a secret into a URL, is one line without that secret."""
+    line = refused(provider(baseUrl=url))
+    assert line.startswith("models.providers.p.baseUrl: found ")
+    assert "allowed: a URL " in line
+    assert TOKEN not in line
+    assert line.splitlines() == [line]
+
+
+def test_urls_are_unicode(place: Place) -> None:
+    """Bytes of a variable that are no UTF-8 make no URL."""
+    document = {**provider(baseUrl="http://h/${V}"), **storage("sqlite:///${V}")}
+    lines = place.faults(document, V="\udc80", OPENCLAW_GATEWAY_TOKEN="t")
+    assert [line.partition(":")[0] for line in lines] == ["models.providers.p.baseUrl", "storage.url"]
+
+
+@pytest.mark.parametrize("value", ["a\r\nX: y", "a\nb", "a\x00b", "a\x7fb", "a\x85b", "schlüssel€", "ключ", " a", ""])
+def test_what_can_not_be_a_header_is_refused(place: Place, value: str) -> None:
+    """Keys and headers are Latin-1 without control characters."""
+    lines = place.faults(provider(apiKey=value, headers={"X-Key": value}))
+    assert [line.partition(": ")[0] for line in lines] == [
+        "models.providers.p.apiKey",
+        "models.providers.p.headers.X-Key",
+    ]
+    assert all("found text;" in line for line in lines)
+
+
+@pytest.mark.parametrize("written", ["${V}", {"source": "env", "id": "V"}, {"source": "file", "id": "secret.txt"}])
+@pytest.mark.parametrize("value", ["a\r\nX: y", "ключ"])
+def test_what_a_reference_brings_is_checked(place: Place, written: Any, value: str) -> None:
+    """A key or a header from a variable or a file is checked like one in the file."""
+    (place.state_dir / "secret.txt").write_bytes(value.encode())
+    document = provider(apiKey=written, headers={"X-Key": written})
+    assert len(place.faults(document, V=value, OPENCLAW_GATEWAY_TOKEN="t")) == 2
+
+
+def test_headers_may_be_latin_1(place: Place) -> None:
+    """What Latin-1 has beyond ASCII is sent as it is."""
+    assert place.load(provider(headers={"X-Name": "Zoë Müller"})).providers["p"].headers["X-Name"] == "Zoë Müller"
+
+
+@pytest.mark.parametrize("name", ["", "X Y", "X:", "X\r\nY", "Zoë", "a/b", "(x)"])
+def test_header_names_are_tokens(refused: Refused, name: str) -> None:
+    """A name that RFC 9110 doesn't allow is refused."""
+    assert "allowed: the name of a header" in refused(provider(headers={name: "1"}))
+
+
+@pytest.mark.parametrize(
+    ("written", "url"),
+    [
+        ("sqlite:////var/lib/my gateway/100%25#1.db", "sqlite:////var/lib/my gateway/100%25#1.db"),
+        ("SQLite:///x.db", "sqlite:///x.db"),
+        ("postgresql://u:p@h/d?sslmode=require", "postgresql://u:p@h/d?sslmode=require"),
+    ],
+)
+def test_storage_urls(place: Place, written: str, url: str) -> None:
+    """A path is taken literally after sqlite:///, and only the scheme is made lower case."""
+    assert place.load(storage(written)).storage_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite://",
+        "sqlite:///",
+        "sqlite://x.db",
+        "sqlite:///:memory:",
+        "sqlite:///x.db?mode=ro",
+        "sqlite:///x%00.db",
+        "sqlite:///x\x00.db",
+        "sqlite:///x\n.db",
+        "sqlite:///x\x85.db",
+        "sqlite:/// ",
+        "sqlite:///x.db ",
+        "postgresql://",
+        "postgresql://h/a b",
+        "mysql://h/d",
+    ],
+)
+def test_bad_storage_urls(refused: Refused, url: str) -> None:
+    """A URL that names no file that lasts is refused."""
+    assert refused(storage(url)).startswith("storage.url: found ")

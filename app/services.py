@@ -64,8 +64,12 @@ class Services:
         self._greenlets.append(gevent.spawn(work))
 
     def _changed(self, settings: Settings, needs_restart: tuple[str, ...]) -> None:
-        # What may still fail comes before the new settings are in force.
-        self.catalogue = Catalogue(settings, self.local_model, self.catalogue)
+        try:
+            # What may still fail comes before the new settings are in force.
+            self.catalogue = Catalogue(settings, self.local_model, self.catalogue)
+        except Exception:
+            log.exception("the changed configuration can't be used, the last good one stays")
+            return
         self.live.replace(settings)
         log.info("configuration applied from %s", settings.path)
         for warning in settings.warnings:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent import Timeout
-from gevent.queue import Empty, SimpleQueue
 
+from app.agents.channel import Channel
 from app.agents.events import Ended, Event
 from app.agents.loop import Answer, converse
 from app.agents.prompt import system_prompt
@@ -47,7 +47,7 @@ class Run:
         self._runs = runs
         self._places: list[Place] = []
         self._deadline = time.monotonic() + turn.agent.timeout_seconds
-        self._queue: SimpleQueue[Event | None] = SimpleQueue()
+        self._events: Channel[Event] = Channel()
         self._sinks: list[Callable[[Event], object]] = []
         self._greenlet: Any = None
         self._working = False
@@ -59,7 +59,7 @@ class Run:
     def spawn(self) -> None:
         """Work in a greenlet of its own; ``next_event`` delivers what happens. Raises Overloaded."""
         self._places = self._runs.admit(self)
-        self._sinks.append(self._queue.put)
+        self._sinks.append(self._events.put)
         self._greenlet = gevent.spawn(self._main)
 
     def work(self) -> Ended:
@@ -84,24 +84,15 @@ class Run:
 
     def next_event(self, timeout: float | None = None) -> Event | None:
         """The next event; None after ``timeout`` seconds without one, or a ``nudge``."""
-        try:
-            return self._queue.get(timeout=timeout)
-        except Empty:
-            return None
+        return self._events.get(timeout)
 
     def events_waiting(self) -> Iterator[Event]:
         """The events that happened already; never waits."""
-        try:
-            while True:
-                event = self._queue.get_nowait()
-                if event is not None:
-                    yield event
-        except Empty:
-            return
+        return self._events.waiting()
 
     def nudge(self) -> None:
         """Let the door that waits for an event have a look around."""
-        self._queue.put(None)
+        self._events.nudge()
 
     # What happens in the greenlet.
 

@@ -31,7 +31,7 @@ MAX_IDLE = 128
 MAX_LINE = 4 * 1024 * 1024
 MAX_ERROR_BODY = 64 * 1024
 ERROR_BODY_TIMEOUT = 5.0
-READ_SIZE = 16 * 1024
+READ_SIZE = 4 * 1024
 PATH_SAFE = "/%:@!$&'()*+,;=~"
 # Letters; a header's value is a secret only when it is longer.
 SHORT = 6

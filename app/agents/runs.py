@@ -24,6 +24,11 @@ RETRY_WHEN_FULL = 2
 RETRY_WHEN_DRAINING = 5
 
 
+def shutting_down() -> Overloaded:
+    """What new runs are told while the gateway drains, and those that it ends."""
+    return Overloaded("the gateway is shutting down", retry_after=RETRY_WHEN_DRAINING)
+
+
 class Runs:
     """What every run of this process needs and must respect."""
 
@@ -49,7 +54,7 @@ class Runs:
         """
         settings = self._live.current
         if self.draining:
-            raise Overloaded("the gateway is shutting down", retry_after=RETRY_WHEN_DRAINING)
+            raise shutting_down()
         if len(self._active) >= settings.gateway.max_runs:
             raise Overloaded(
                 f"{len(self._active)} runs are active already (gateway.maxRuns)", retry_after=RETRY_WHEN_FULL

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import click
 
-from app.config import ConfigError, load, read_environment
+from app.config import ConfigError, Environment, Settings, load, read_environment
 
 
 @click.group()
@@ -27,10 +27,7 @@ def validate(path: Path | None) -> None:
             path.stat()
         except OSError as error:
             fail(f"{path}: {error.strerror}")
-    try:
-        settings = load(environment)
-    except ConfigError as error:
-        fail_with(error)
+    settings = load_or_fail(environment)
     click.echo(f"{settings.path}: valid")
     for warning in settings.warnings:
         click.echo(f"warning: {warning}")
@@ -39,13 +36,18 @@ def validate(path: Path | None) -> None:
 @config.command()
 def secret() -> None:
     """Print the token or password that callers need, for use in scripts."""
-    try:
-        auth = load(read_environment()).gateway.auth
-    except ConfigError as error:
-        fail_with(error)
+    auth = load_or_fail(read_environment()).gateway.auth
     if auth.secret is None:
         fail(f"gateway.auth.mode {auth.mode} has no secret")
     click.echo(auth.secret)
+
+
+def load_or_fail(environment: Environment) -> Settings:
+    """The checked settings; faults end the command."""
+    try:
+        return load(environment)
+    except ConfigError as error:
+        fail_with(error)
 
 
 def fail_with(error: ConfigError) -> NoReturn:

@@ -7,9 +7,9 @@ import sys
 
 import click
 
-from app.cli.config import fail, fail_with
+from app.cli.config import fail, fail_with, load_or_fail
 from app.cli.gateway import ROOT
-from app.config import ConfigError, Settings, load, read_environment
+from app.config import ConfigError, Settings, read_environment
 from app.config import onboard as write_first_config
 
 
@@ -27,10 +27,7 @@ def onboard(show_token: bool) -> None:
         fail_with(error)
     except OSError as error:
         fail(f"{error.filename or environment.config_path}: can't be written: {error.strerror}")
-    try:
-        settings = load(environment)
-    except ConfigError as error:
-        fail_with(error)
+    settings = load_or_fail(environment)
     auth = settings.gateway.auth
     click.echo(f"config:  {settings.path}{note}")
     click.echo(f"address: {settings.gateway.url}")

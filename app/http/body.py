@@ -10,8 +10,7 @@ from werkzeug.sansio.utils import get_content_length
 from werkzeug.wsgi import get_input_stream
 
 from app.errors import BodyTooLarge, InvalidRequest, UnsupportedMediaType
-
-JSON = "application/json"
+from app.http.envelope import JSON
 
 
 def read_json(environ: dict[str, Any], max_bytes: int) -> dict[str, Any]:

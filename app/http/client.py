@@ -10,10 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 import gevent
-from gevent import monkey
 
-# gevent removes poll from its patched select module; a poll that never waits is safe beside the hub.
-_poll = monkey.get_original("select", "poll")
+from app.readiness import ready_for
+
 _GONE = select.POLLRDHUP | select.POLLHUP | select.POLLERR
 
 # A client that sent its next request early keeps the socket readable: look again after so many seconds.
@@ -33,10 +32,9 @@ class ClientWatch:
         if sock is None:
             return
         self._on_gone = on_gone
-        self._poll = _poll()
-        self._poll.register(sock.fileno(), _GONE)
+        self._descriptor = sock.fileno()
         self._loop = gevent.get_hub().loop
-        self._io = self._loop.io(sock.fileno(), 1)
+        self._io = self._loop.io(self._descriptor, 1)
         self._io.start(self._look)
 
     def close(self) -> None:
@@ -50,7 +48,7 @@ class ClientWatch:
         # Runs in the hub: it must not wait.
         if self._io is None:
             return
-        if self._poll.poll(0):
+        if ready_for(self._descriptor, _GONE):
             self.close()
             self._on_gone()
             return

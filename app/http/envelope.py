@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -24,8 +25,12 @@ def install(app: Flask) -> None:
     app.register_error_handler(Exception, _unexpected)
 
 
+def json_response(body: dict[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(body), status, headers=headers, content_type=JSON)
+
+
 def respond(error: GatewayError) -> Response:
-    return Response(orjson.dumps(error.envelope()), error.status, headers=error.headers, content_type=JSON)
+    return json_response(error.envelope(), error.status, error.headers)
 
 
 def _http(error: HTTPException) -> Response:
@@ -52,9 +57,9 @@ def _unexpected(error: Exception) -> Response:
     return respond(InternalError(request_id))
 
 
-def raw(status: int, error: dict[str, Any], request_id: str) -> bytes:
+def raw(status: int, error: GatewayError, request_id: str) -> bytes:
     """A whole HTTP/1.1 response, for requests that are refused before there is an application."""
-    body = orjson.dumps({"error": error})
+    body = orjson.dumps(error.envelope())
     head = (
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: {JSON}\r\nContent-Length: {len(body)}\r\n"
         f"x-request-id: {request_id}\r\nConnection: close\r\n\r\n"

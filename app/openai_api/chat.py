@@ -18,6 +18,7 @@ from app.errors import InvalidRequest, RunCancelled
 from app.http.body import read_json
 from app.http.client import ClientWatch
 from app.http.entry import current
+from app.http.envelope import JSON
 from app.idle import IdleTimer
 from app.openai_api.completions import KEEP_ALIVE, Chunks, completion
 from app.openai_api.schemas import load_chat_completion, sampling_of
@@ -57,7 +58,7 @@ def create() -> Response:
         watch.close()
     if ended.error is not None:
         raise ended.error
-    return Response(completion(run, model, ended, reasoning=reasoning), content_type="application/json")
+    return Response(completion(run, model, ended, reasoning=reasoning), content_type=JSON)
 
 
 def _turn(settings: Settings, chat: dict[str, Any], environ: dict[str, Any], caller: Caller, request_id: str) -> Turn:

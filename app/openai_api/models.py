@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
 from flask import Blueprint, Response, current_app
 
 from app.agents.registry import agent_of_model, model_names
+from app.http.envelope import json_response
 
 blueprint = Blueprint("models", __name__)
 
@@ -19,19 +19,15 @@ blueprint = Blueprint("models", __name__)
 def index() -> Response:
     services = current_app.extensions["gateway"]
     names = model_names(services.live.current)
-    return _json({"object": "list", "data": [_model(name, services.started) for name in names]})
+    return json_response({"object": "list", "data": [_model(name, services.started) for name in names]})
 
 
 @blueprint.get("/v1/models/<path:name>")
 def show(name: str) -> Response:
     services = current_app.extensions["gateway"]
     agent_of_model(services.live.current, name)
-    return _json(_model(name, services.started))
+    return json_response(_model(name, services.started))
 
 
 def _model(name: str, created: int) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": created, "owned_by": "openclaw"}
-
-
-def _json(body: dict[str, Any]) -> Response:
-    return Response(orjson.dumps(body), content_type="application/json")

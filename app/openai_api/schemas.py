@@ -114,7 +114,5 @@ def _first_fault(messages: Any) -> tuple[str, str]:
     path = ""
     while isinstance(messages, dict):
         key, messages = next(iter(messages.items()))
-        if key == "_schema":
-            continue
         path += f"[{key}]" if isinstance(key, int) else f".{key}" if path else str(key)
     return path, messages[0] if isinstance(messages, list) else str(messages)

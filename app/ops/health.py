@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import orjson
+from typing import Any
+
 from flask import Blueprint, Response, current_app, g
 
 from app.auth import READ
+from app.http.envelope import json_response
 from app.services import Services
 
 blueprint = Blueprint("health", __name__)
@@ -27,5 +29,5 @@ def ready() -> Response:
     return _json({"ready": not failing, "failing": shown}, 503 if failing else 200)
 
 
-def _json(body: dict[str, object], status: int) -> Response:
-    return Response(orjson.dumps(body), status, content_type="application/json", headers={"Cache-Control": "no-store"})
+def _json(body: dict[str, Any], status: int) -> Response:
+    return json_response(body, status, {"Cache-Control": "no-store"})

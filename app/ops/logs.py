@@ -12,11 +12,11 @@ from functools import lru_cache
 from typing import Any
 
 import orjson
-from gevent import monkey
 from gunicorn.glogging import Logger
 
 from app.config import Settings
 from app.ops.redaction import Redaction, secrets_of
+from app.readiness import ready_for
 
 LEVELS = {
     "fatal": logging.CRITICAL,
@@ -28,9 +28,6 @@ LEVELS = {
 
 # A line stays a line, and a terminal is not told what to do.
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))} | {10: "\\n", 13: "\\r", 9: "\t"}
-
-# gevent removes poll from its patched select module; a poll that never waits is safe beside the hub.
-_poll = monkey.get_original("select", "poll")
 
 
 class _Formatter(logging.Formatter):
@@ -144,9 +141,7 @@ def _write(text: str) -> bool:
     data = text.encode("utf-8", "backslashreplace")
     # What a pipe that can take anything takes at once.
     for start in range(0, len(data), select.PIPE_BUF):
-        ready = _poll()
-        ready.register(descriptor, select.POLLOUT)
-        if not ready.poll(0):
+        if not ready_for(descriptor, select.POLLOUT):
             return False
         os.write(descriptor, data[start : start + select.PIPE_BUF])
     return True

@@ -15,8 +15,9 @@ from gunicorn import util
 from gunicorn.http import errors as http_errors
 from gunicorn.workers.ggevent import GeventWorker
 
+from app.agents.runs import shutting_down
 from app.auth import repeated_names
-from app.errors import Overloaded
+from app.errors import GatewayError, InternalError, InvalidRequest
 from app.http import envelope
 from app.ids import new_uuid
 
@@ -103,13 +104,12 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]
         request_id = new_uuid()
         if isinstance(exc, http_errors.ParseException):
             status = next((status for kind, status in _STATUS.items() if isinstance(exc, kind)), 400)
-            error_type, message = "invalid_request_error", f"malformed HTTP request: {exc}"[:300]
-            self.log.info("request %s from %s refused: %s", request_id, addr[0] if addr else "", message)
+            error: GatewayError = InvalidRequest(f"malformed HTTP request: {exc}"[:300])
+            self.log.info("request %s from %s refused: %s", request_id, addr[0] if addr else "", error)
         else:
-            status, error_type = 500, "api_error"
-            message = f"internal error (request id {request_id})"
+            error = InternalError(request_id)
+            status = error.status
             self.log.exception("request %s failed", request_id)
-        error = {"message": message, "type": error_type, "param": None, "code": None}
         try:
             client.sendall(envelope.raw(status, error, request_id))
             util.close_graceful(client, LINGER_SECONDS)
@@ -140,7 +140,7 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]
         services.runs.draining = True
         if len(services.runs):
             self.log.warning("%d runs did not end in time and are cancelled", len(services.runs))
-            services.runs.cancel_all(Overloaded("the gateway is shutting down", retry_after=5))
+            services.runs.cancel_all(shutting_down())
         deadline = time.monotonic() + LAST_BYTES
         while self._busy and time.monotonic() < deadline:
             gevent.sleep(0.05)

@@ -15,13 +15,13 @@ from urllib.parse import quote, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import gevent.socket
-from gevent import monkey
 from geventhttpclient.connectionpool import ConnectionPool, SSLConnectionPool
 from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
 from greenlet import greenlet as Greenlet
 
 from app.errors import ProviderError, ProviderTimeout
 from app.idle import IdleTimer
+from app.readiness import ready_for
 
 log = logging.getLogger("gateway.providers")
 
@@ -36,9 +36,6 @@ PATH_SAFE = "/%:@!$&'()*+,;=~"
 # Letters; a header's value is a secret only when it is longer.
 SHORT = 6
 
-# gevent removes poll from its patched select module; asking about one idle socket never waits.
-_poll = monkey.get_original("select", "poll")
-
 
 class _IdleLimit:
     """What both pools change: how an idle connection is looked at, and how many are kept."""
@@ -46,10 +43,8 @@ class _IdleLimit:
     def _is_socket_alive(self, sock: Any) -> bool:
         if sock is None or sock.fileno() < 0:
             return False
-        poll = _poll()
-        poll.register(sock.fileno(), select.POLLIN)
         # An idle connection that has something to read was closed by the provider, or is out of step.
-        return not poll.poll(0)
+        return not ready_for(sock.fileno(), select.POLLIN)
 
     def return_socket(self, sock: Any) -> None:
         if self._socket_queue.qsize() >= MAX_IDLE:  # type: ignore[attr-defined]

@@ -4,6 +4,7 @@ GatewayError
 ├── InvalidRequest            400  invalid_request_error
 │   ├── ModelNotFound         404  code model_not_found
 │   ├── MethodNotAllowed      405
+│   ├── Conflict              409
 │   ├── BodyTooLarge          413
 │   └── UnsupportedMediaType  415
 ├── Unauthorized              401  unauthorized / invalid_api_key
@@ -12,11 +13,14 @@ GatewayError
 ├── TooManyAttempts           429  rate_limited
 ├── Overloaded                503  overloaded
 ├── InternalError             500  api_error
+├── ToolChoiceUnmet           502  api_error
 ├── RunTimeout                504  timeout_error
 ├── RunCancelled              499  cancelled
 └── ProviderError             502  upstream_error
     ├── ProviderRefused       400  invalid_request_error (the provider says that the request is wrong)
+    │   └── ContextOverflow   400  code context_length_exceeded
     ├── ProviderAuthError     502  upstream_auth_error
+    ├── ProviderOutOfCredit   502  upstream_error, code insufficient_quota
     ├── ProviderRateLimit     429  rate_limit_error
     └── ProviderTimeout       504  timeout_error
 
@@ -83,6 +87,10 @@ class MethodNotAllowed(InvalidRequest):
     status = 405
 
 
+class Conflict(InvalidRequest):
+    status = 409
+
+
 class BodyTooLarge(InvalidRequest):
     status = 413
 
@@ -134,6 +142,12 @@ class InternalError(GatewayError):
         super().__init__(f"internal error (request id {request_id})")
 
 
+class ToolChoiceUnmet(GatewayError):
+    """The model did not make the tool call that the caller demands."""
+
+    status = 502
+
+
 class RunTimeout(GatewayError):
     status = 504
     type = "timeout_error"
@@ -160,9 +174,23 @@ class ProviderRefused(ProviderError):
     retryable = False
 
 
+class ContextOverflow(ProviderRefused):
+    """The messages don't fit the model's context window."""
+
+    code = "context_length_exceeded"
+
+
 class ProviderAuthError(ProviderError):
     status = 502
     type = "upstream_auth_error"
+    retryable = False
+
+
+class ProviderOutOfCredit(ProviderError):
+    """The operator's account at the provider is empty."""
+
+    status = 502
+    code = "insufficient_quota"
     retryable = False
 
 

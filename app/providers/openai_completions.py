@@ -5,7 +5,6 @@ Wire format: https://platform.openai.com/docs/api-reference/chat-streaming
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,15 +12,24 @@ from typing import Any
 import orjson
 
 from app.errors import ProviderError
-from app.providers.faults import error_text, raise_for_status
-from app.providers.stream import FINISH_REASONS, Began, Completed, Delta, ModelCall, ReasoningDelta, TextDelta, Usage
+from app.providers import sse
+from app.providers.faults import raise_for_status, stream_fault
+from app.providers.sse import checked, count, events
+from app.providers.stream import (
+    FINISH_REASONS,
+    Began,
+    Completed,
+    Delta,
+    Message,
+    ModelCall,
+    ReasoningDelta,
+    TextDelta,
+    Usage,
+)
+from app.providers.tool_calls import ToolCalls
 from app.providers.upstream import Answer, Upstream
 
 log = logging.getLogger("gateway.providers")
-
-# Once the finish reason is here only usage and [DONE] can follow; some servers never send them.
-AFTER_FINISH_TIMEOUT = 5.0
-AFTER_DONE_TIMEOUT = 0.2
 
 
 class OpenAICompletions:
@@ -45,35 +53,39 @@ class OpenAICompletions:
     def _payload(self, call: ModelCall) -> dict[str, Any]:
         payload = {
             "model": call.model,
-            "messages": call.messages,
+            "messages": [_public(message) for message in call.messages],
             "stream": True,
             "stream_options": {"include_usage": True},
             **call.sampling,
         }
+        if call.tools:
+            payload["tools"] = call.tools
+            if call.tool_choice is not None:
+                payload["tool_choice"] = call.tool_choice
+        else:
+            payload.pop("parallel_tool_calls", None)
         limit = payload.pop("max_tokens", None)
         if limit is not None:
             payload[self._max_tokens_field] = limit
         return payload
 
 
+def _public(message: Message) -> Message:
+    """The message without the fields that only the gateway knows; servers refuse what they don't."""
+    if "state" in message or "failed" in message:
+        return {name: value for name, value in message.items() if name not in ("state", "failed")}
+    return message
+
+
 def _deltas(provider: str, answer: Answer, secrets: Sequence[str]) -> Iterator[Delta]:
     finish: str | None = None
     usage = Usage()
     began = False
+    calls: ToolCalls | None = None
     try:
-        for line in answer.lines():
-            if not line.startswith(b"data:"):
-                continue  # comments, event names and the blank lines between events
-            data = line[5:].strip()
-            if data == b"[DONE]":
-                # Read on to the message's end, or the connection can't be used again; but all that matters is here.
-                answer.hurry(AFTER_DONE_TIMEOUT)
-                continue
-            if not data:
-                continue
-            chunk = _parse(provider, data)
+        for chunk in events(provider, answer):
             if error := chunk.get("error"):
-                raise ProviderError(f"provider {provider} failed: {error_text(error, secrets)}")
+                raise stream_fault(provider, error, secrets)
             if not began:
                 began = True
                 yield Began()
@@ -82,49 +94,28 @@ def _deltas(provider: str, answer: Answer, secrets: Sequence[str]) -> Iterator[D
             for choice in chunk.get("choices") or ():
                 delta = choice.get("delta") or {}
                 if text := delta.get("content"):
-                    yield TextDelta(_checked(text))
+                    yield TextDelta(checked(text))
                 if text := delta.get("reasoning_content") or delta.get("reasoning"):
-                    yield ReasoningDelta(_checked(text))
+                    yield ReasoningDelta(checked(text))
+                if fragments := delta.get("tool_calls"):
+                    calls = calls or ToolCalls()
+                    yield from calls.read(fragments)
                 if (reason := choice.get("finish_reason")) == "error":
                     raise ProviderError(f"provider {provider} says that its generation failed")
                 if reason:
                     finish = reason if reason in FINISH_REASONS else "stop"
-                    answer.hurry(AFTER_FINISH_TIMEOUT)
+                    answer.hurry(sse.AFTER_FINISH_TIMEOUT)
     except (AttributeError, TypeError) as error:
-        raise ProviderError(f"provider {provider} sent an event of an unknown shape") from error
+        raise sse.unknown_shape(provider) from error
     except ProviderError as error:
         if finish is None:
             raise
         log.info("provider %s did not close its stream after the finish reason: %s", provider, error)
     if finish is None:
-        what = "ended its answer without a finish reason" if began else "sent an empty answer"
-        raise ProviderError(f"provider {provider} {what}")
+        raise sse.unfinished(provider, began)
+    if calls is not None and finish == "stop":
+        finish = "tool_calls"  # some servers say "stop", or "function_call" as in the older API
     yield Completed(finish, usage)
-
-
-def _parse(provider: str, data: bytes) -> dict[str, Any]:
-    try:
-        chunk = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        chunk = _parse_leniently(data)
-    if not isinstance(chunk, dict):
-        raise ProviderError(f"provider {provider} sent a line that is not a JSON object")
-    return chunk
-
-
-def _checked(text: Any) -> str:
-    if not isinstance(text, str):
-        raise TypeError(f"text expected, found {type(text).__name__}")
-    return text
-
-
-def _parse_leniently(data: bytes) -> Any:
-    """Servers that cut an emoji between two chunks send lone surrogates, which orjson refuses."""
-    try:
-        text = json.dumps(json.loads(data), ensure_ascii=False)
-    except (ValueError, RecursionError):
-        return None
-    return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
 
 def _usage(reported: Any) -> Usage:
@@ -132,11 +123,7 @@ def _usage(reported: Any) -> Usage:
         return Usage()
     details = reported.get("prompt_tokens_details") or {}
     return Usage(
-        _count(reported.get("prompt_tokens")),
-        _count(reported.get("completion_tokens")),
-        _count(details.get("cached_tokens")),
+        count(reported.get("prompt_tokens")),
+        count(reported.get("completion_tokens")),
+        count(details.get("cached_tokens")),
     )
-
-
-def _count(tokens: Any) -> int:
-    return tokens if type(tokens) is int and tokens > 0 else 0

@@ -1,7 +1,8 @@
 """What a provider is asked and what it answers: one call of a model, and the deltas of its answer.
 
 Messages are in the OpenAI Chat Completions shape everywhere inside the gateway; a provider with another wire format
-translates at its edge.
+translates at its edge. Two fields are the gateway's own and never go over a wire as they are: ``state`` of an
+assistant's message (see ``Completed``), and ``failed``, true, of a tool's result that tells of a failure.
 """
 
 from __future__ import annotations
@@ -11,6 +12,16 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 Message = dict[str, Any]
+
+
+
+def text_of(message: Message) -> str:
+    """The text of a message, whether it stands as a string or as parts."""
+    content = message.get("content")
+    if isinstance(content, list):
+        return "".join(part.get("text", "") for part in content)
+    return content or ""
+
 
 FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
 
@@ -27,11 +38,9 @@ class Usage(NamedTuple):
 
 
 class Began(NamedTuple):
-    """The provider has begun to answer; no token is out yet."""
+    """The provider has begun to answer; no token is out yet. ``model``: the ``provider/model`` that answers."""
 
-    def __bool__(self) -> bool:
-        # An empty tuple would pass for no event.
-        return True
+    model: str = ""
 
 
 class TextDelta(NamedTuple):
@@ -42,28 +51,51 @@ class ReasoningDelta(NamedTuple):
     text: str
 
 
+class ToolCallDelta(NamedTuple):
+    """A part of a tool call.
+
+    index: counts the calls of one answer from 0. The first part of each has ``id`` and ``name``, the others are empty
+    there. arguments: a fragment of JSON text, to be appended to those before.
+    """
+
+    index: int  # type: ignore[assignment]  # of the call, not tuple's method
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
 class Completed(NamedTuple):
-    """The answer is whole. Always the last delta."""
+    """The answer is whole. Always the last delta.
+
+    state: what the provider wants back with this answer's message to go on with the same reasoning (signatures,
+    encrypted thoughts), or None. It is kept with the message as ``message["state"] = {"api": …, "model": …, …}``; only
+    the wire format that wrote it reads it.
+    """
 
     finish_reason: str
     usage: Usage
+    state: Mapping[str, Any] | None = None
 
 
-Delta = Began | TextDelta | ReasoningDelta | Completed
+Delta = Began | TextDelta | ReasoningDelta | ToolCallDelta | Completed
 
 
 class ModelCall(NamedTuple):
     """One call of a model.
 
-    model:    the id that the provider knows.
-    sampling: fields of the OpenAI request, ``max_completion_tokens`` already merged with ``max_tokens``.
-    deadline: ``time.monotonic()`` after which nobody waits for the answer; no retry begins that would pass it.
+    model:       the id that the provider knows.
+    sampling:    fields of the OpenAI request, ``max_completion_tokens`` already merged with ``max_tokens``.
+    deadline:    ``time.monotonic()`` after which nobody waits for the answer; no retry begins that would pass it.
+    tools:       OpenAI function tools: ``{"type": "function", "function": {name, description, parameters, strict}}``.
+    tool_choice: ``none``, ``auto``, ``required`` or ``{"type": "function", "function": {"name": …}}``; None is auto.
     """
 
     model: str
     messages: Sequence[Message]
     deadline: float
     sampling: Mapping[str, Any] = MappingProxyType({})
+    tools: Sequence[Mapping[str, Any]] = ()
+    tool_choice: str | Mapping[str, Any] | None = None
 
 
 class Provider(Protocol):

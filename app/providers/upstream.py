@@ -35,6 +35,8 @@ READ_SIZE = 4 * 1024
 PATH_SAFE = "/%:@!$&'()*+,;=~"
 # Letters; a header's value is a secret only when it is longer.
 SHORT = 6
+# Headers whose values may stand in a message: a date in it would be masked otherwise.
+PUBLIC_HEADERS = frozenset({"anthropic-version", "anthropic-beta"})
 
 
 class _IdleLimit:
@@ -152,7 +154,7 @@ class Answer:
 
 
 class Upstream:
-    """The connections to one provider.
+    """The connections to one provider. ``path`` is that of its URL, as configured.
 
     base_url: ``http`` or ``https``; a proxy named by ``HTTP_PROXY``, ``HTTPS_PROXY``, ``NO_PROXY`` is honoured.
     headers:  sent with each call. What they hold is taken for secret: see ``secrets``.
@@ -168,12 +170,13 @@ class Upstream:
             raise ValueError(f"no host in {base_url!r}")
         self.provider = provider
         self.secrets = _secrets(headers)
+        self.path = url.path.rstrip("/")
         self._timeout = timeout
         tls = url.scheme == "https"
         port = url.port or (443 if tls else 80)
         host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
         authority = f"{host}:{port}" if url.port else host
-        self._path = quote(url.path.rstrip("/"), safe=PATH_SAFE)
+        self._path = quote(self.path, safe=PATH_SAFE)
 
         connect_to: dict[str, Any] = {"connection_host": url.hostname, "connection_port": port}
         proxy_url = None if direct or _bypassed(url.hostname, port) else getproxies().get(url.scheme)
@@ -253,7 +256,7 @@ def _bypassed(host: str, port: int) -> bool:
 
 def _secrets(headers: Mapping[str, str]) -> tuple[str, ...]:
     """What no message may show, longest first. Words as short as ``ollama`` guard nothing."""
-    found = {value.removeprefix("Bearer ") for value in headers.values()}
+    found = {value.removeprefix("Bearer ") for name, value in headers.items() if name.lower() not in PUBLIC_HEADERS}
     return tuple(sorted((secret for secret in found if len(secret) > SHORT), key=len, reverse=True))
 
 

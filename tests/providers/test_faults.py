@@ -8,8 +8,15 @@ from typing import Any
 
 import pytest
 
-from app.errors import ProviderAuthError, ProviderError, ProviderRateLimit, ProviderRefused
-from app.providers.faults import MAX_TEXT, ProviderFault, error_text
+from app.errors import (
+    ContextOverflow,
+    ProviderAuthError,
+    ProviderError,
+    ProviderOutOfCredit,
+    ProviderRateLimit,
+    ProviderRefused,
+)
+from app.providers.faults import MAX_TEXT, ProviderFault, error_text, stream_fault
 from app.providers.openai_completions import OpenAICompletions
 from tests.providers.scene import call, collected, upstream
 from tests.scripted import ErrorInStream, ScriptedProvider, Status
@@ -35,7 +42,7 @@ def fault(provider: ScriptedProvider, step: Any, **headers: str) -> ProviderErro
         (403, ProviderAuthError, 502, "upstream_auth_error", False),
         (429, ProviderRateLimit, 429, "rate_limit_error", False),
         (404, ProviderFault, 502, "upstream_error", False),
-        (402, ProviderFault, 502, "upstream_error", False),
+        (402, ProviderOutOfCredit, 502, "upstream_error", False),
         (302, ProviderFault, 502, "upstream_error", False),
         (408, ProviderError, 502, "upstream_error", True),
         (500, ProviderError, 502, "upstream_error", True),
@@ -113,6 +120,7 @@ def test_the_key_is_in_no_error_of_a_stream(provider: ScriptedProvider) -> None:
         b'{"error":null}',
         b'{"error":{}}',
         b"\xff\xfe",
+        b'[{"error":null}]',
     ],
 )
 def test_a_body_that_says_nothing(provider: ScriptedProvider, body: bytes) -> None:
@@ -128,6 +136,7 @@ def test_a_body_that_says_nothing(provider: ScriptedProvider, body: bytes) -> No
         ({"error": {"message": "no"}}, "no"),
         ({"error": "no"}, "no"),
         ({"message": "no"}, "no"),
+        ([{"error": {"message": "no"}}], "no"),
         ("no", "no"),
         ({"detail": "no"}, "{'detail': 'no'}"),
         ({"error": {"message": None, "code": 7}}, "{'message': None, 'code': 7}"),
@@ -136,6 +145,117 @@ def test_a_body_that_says_nothing(provider: ScriptedProvider, body: bytes) -> No
 def test_words_of_other_shapes_are_found(provider: ScriptedProvider, body: Any, text: str) -> None:
     """Servers that don't speak OpenAI's error shape are understood where they can be."""
     assert fault(provider, Status(400, body=json.dumps(body).encode())).message == text
+
+
+# Windows that are too small. Texts as the providers send them.
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, {"code": "context_length_exceeded", "message": "too long"}),
+        (400, {"message": "This model's maximum context length is 8192 tokens. However, you requested 9000"}),
+        (400, {"message": "Your input exceeds the context window of this model. Please adjust your input."}),
+        (400, {"type": "invalid_request_error", "message": "prompt is too long: 207791 tokens > 200000 maximum"}),
+        (400, {"message": "input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000"}),
+        (413, {"type": "request_too_large", "message": "Request exceeds the maximum size"}),
+        (400, {"code": 400, "message": "the request exceeds the available context size, try increasing it"}),
+        (400, {"code": 400, "type": "exceed_context_size_error", "message": "no"}),
+        (500, {"message": "request (9000 tokens) exceeds the available context size (4096 tokens)"}),
+        (400, {"code": 400, "message": "This endpoint's maximum context length is 131072 tokens. However, you"}),
+        (400, {"message": "Prompt contains 65673 tokens, too large for model with 32768 maximum context length"}),
+        (400, {"message": "Please reduce the length of the messages or completion."}),
+        (400, {"message": "prompt too long; exceeded max context length by 4 tokens"}),
+        (400, {"message": "the input length exceeds the context length"}),
+        (422, {"message": "The input (516368 tokens) is longer than the model's context length (262144 tokens)."}),
+        (400, {"message": "The number of tokens to keep from the initial prompt is greater than the context length"}),
+        (400, {"message": "The input token count (1196265) exceeds the maximum number of tokens allowed (1048575)"}),
+        (400, {"message": "This model's maximum prompt length is 131072 but the request contains 537812 tokens."}),
+        (400, {"message": "invalid params, context window exceeds limit"}),
+        (400, {"message": "Your request exceeded model token limit: 262144 (requested: 291351)"}),
+        (400, {"message": "Input is too long for requested model."}),
+    ],
+)  # fmt: skip
+def test_a_conversation_that_is_too_long(provider: ScriptedProvider, status: int, error: dict[str, Any]) -> None:
+    """Each provider says it in its own words; the gateway has one, before a stream and in it."""
+    found = fault(provider, Status(status, body=json.dumps({"error": error}).encode()))
+    assert type(found) is ContextOverflow
+    assert (found.code, found.message) == ("context_length_exceeded", error["message"])
+    assert type(stream_fault("p", error, ())) is ContextOverflow
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (400, "max_tokens is too large: 100000. This model supports at most 16384 completion tokens"),
+        (400, "'max_tokens' or 'max_completion_tokens' is too large: 5000. The model's maximum context length is 4096"),
+        (400, "max_tokens: 100000 > 64000, which is the maximum allowed number of output tokens"),
+        (400, "image exceeds 5 MB maximum"),
+        (400, "unknown field context"),
+        (429, "Request too large for gpt-4 on tokens per min (TPM): Limit 10000, Requested 12000."),
+        (429, "This request would exceed your organization's rate limit of 40,000 input tokens per minute"),
+        (401, "maximum context length"),
+    ],
+)  # fmt: skip
+def test_what_is_not_about_the_window(provider: ScriptedProvider, status: int, message: str) -> None:
+    """Limits of the answer, of images, of the rate: a shorter conversation would not help."""
+    assert not isinstance(fault(provider, Status(status, message)), ContextOverflow)
+
+
+# Credit.
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (402, {"message": "Insufficient Balance"}),
+        (402, {"message": "This request requires more credits, or fewer max_tokens."}),
+        (400, {"type": "invalid_request_error", "message": "Your credit balance is too low to access the API."}),
+        (429, {"code": "insufficient_quota", "type": None, "message": "You exceeded your current quota"}),
+        (403, {"type": "billing_error", "message": "Your credit balance is too low"}),
+    ],
+)  # fmt: skip
+def test_an_empty_account(provider: ScriptedProvider, status: int, error: dict[str, Any]) -> None:
+    """It is the operator's matter, and waiting a second doesn't fill it."""
+    found = fault(provider, Status(status, body=json.dumps({"error": error}).encode()))
+    assert type(found) is ProviderOutOfCredit
+    assert (found.status, found.code, found.retryable) == (502, "insufficient_quota", False)
+    assert error["message"] in found.message
+
+
+def test_a_quota_of_the_minute_is_no_empty_account(provider: ScriptedProvider) -> None:
+    """Some providers speak of quota and billing when the rate is meant; their code doesn't."""
+    body = {"error": {"code": 429, "message": "You exceeded your current quota, please check your plan and billing"}}
+    assert type(fault(provider, Status(429, body=json.dumps(body).encode()))) is ProviderRateLimit
+
+
+# Errors inside a stream.
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "retryable"),
+    [
+        ({"type": "overloaded_error", "message": "Overloaded"}, ProviderError, True),
+        ({"type": "api_error", "message": "broke"}, ProviderError, True),
+        ({"message": "broke"}, ProviderError, True),
+        ("broke", ProviderError, True),
+        (None, ProviderError, True),
+        ({"code": 502, "message": "broke"}, ProviderError, True),
+        ({"code": 429, "message": "slow"}, ProviderRateLimit, False),
+        ({"type": "rate_limit_error", "message": "slow"}, ProviderRateLimit, False),
+        ({"code": "rate_limit_exceeded", "message": "slow"}, ProviderRateLimit, False),
+        ({"type": "invalid_request_error", "message": "no"}, ProviderRefused, False),
+        ({"code": 400, "type": "BadRequestError", "message": "no"}, ProviderRefused, False),
+        ({"code": "invalid_api_key", "type": "invalid_request_error", "message": "no"}, ProviderAuthError, False),
+        ({"type": "permission_error", "message": "no"}, ProviderAuthError, False),
+        ({"type": "not_found_error", "message": "no"}, ProviderFault, False),
+        ({"code": "insufficient_quota", "message": "pay"}, ProviderOutOfCredit, False),
+    ],
+)
+def test_an_error_in_a_stream_keeps_its_kind(error: Any, kind: type[ProviderError], retryable: bool) -> None:
+    """What is known of it decides; what is not known may pass by itself."""
+    found = stream_fault("p", error, ())
+    assert (type(found), found.retryable) == (kind, retryable)
 
 
 def test_a_long_text_is_cut() -> None:

@@ -12,9 +12,9 @@ import orjson
 import pytest
 
 from app.errors import ProviderError, ProviderTimeout
-from app.providers import openai_completions
+from app.providers import sse
 from app.providers.openai_completions import OpenAICompletions
-from app.providers.stream import Began, Completed, ModelCall, ReasoningDelta, TextDelta, Usage
+from app.providers.stream import Began, Completed, Delta, ModelCall, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 from tests import scripted
 from tests.providers.scene import (
     EVENTS,
@@ -39,6 +39,7 @@ from tests.scripted import (
     RawStream,
     Reply,
     ScriptedProvider,
+    ToolCall,
 )
 
 
@@ -86,6 +87,42 @@ def test_text_of_every_kind_is_sent_unchanged(provider: ScriptedProvider) -> Non
     message = {"role": "user", "content": text}
     collected(OpenAICompletions(upstream(provider.base_url)).stream(ModelCall("m", [message], time.monotonic() + 5)))
     assert provider.requests[0].body["messages"] == [message]
+
+
+WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+
+
+def sent(provider: ScriptedProvider, asked: ModelCall) -> dict[str, Any]:
+    collected(OpenAICompletions(upstream(provider.base_url)).stream(asked))
+    body: dict[str, Any] = provider.requests[0].body
+    return body
+
+
+def test_tools_are_sent_as_they_are(provider: ScriptedProvider) -> None:
+    """The gateway's shape is the wire's."""
+    choice = {"type": "function", "function": {"name": "weather"}}
+    body = sent(provider, call(parallel_tool_calls=False)._replace(tools=(WEATHER,), tool_choice=choice))
+    assert (body["tools"], body["tool_choice"], body["parallel_tool_calls"]) == ([WEATHER], choice, False)
+
+
+def test_without_tools_there_is_no_word_of_them(provider: ScriptedProvider) -> None:
+    """Servers refuse a choice among no tools."""
+    body = sent(provider, call(parallel_tool_calls=False)._replace(tool_choice="auto"))
+    assert not {"tools", "tool_choice", "parallel_tool_calls"} & set(body)
+
+
+def test_what_only_the_gateway_knows_stays_here(provider: ScriptedProvider) -> None:
+    """Another format's state and the mark of a failed tool are no fields of a message; the caller's stay whole."""
+    messages: list[dict[str, Any]] = [
+        {"role": "assistant", "content": "a", "state": {"api": "anthropic-messages"}},
+        {"role": "tool", "tool_call_id": "t", "content": "error: no", "failed": True},
+    ]
+    body = sent(provider, call()._replace(messages=messages))
+    assert body["messages"] == [
+        {"role": "assistant", "content": "a"},
+        {"role": "tool", "tool_call_id": "t", "content": "error: no"},
+    ]
+    assert "state" in messages[0]
 
 
 # What is read.
@@ -247,7 +284,7 @@ def test_a_server_that_never_closes_after_its_finish(
     provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch, said: bytes, patience: str
 ) -> None:
     """Once the finish reason is here, a server that hangs costs a short wait and not the answer."""
-    monkeypatch.setattr(openai_completions, patience, 0.05)
+    monkeypatch.setattr(sse, patience, 0.05)
 
     class NeverCloses:
         def play(self, exchange: Any) -> None:
@@ -272,7 +309,124 @@ def test_a_server_that_is_cut_after_its_finish(provider: ScriptedProvider) -> No
     assert completed(deltas(provider.base_url)).finish_reason == "stop"
 
 
+# Tool calls.
+
+
+def calls_of(found: list[Delta]) -> list[tuple[str, str, str]]:
+    """Id, name and arguments of each call, put together as whoever makes them does."""
+    calls: list[list[str]] = []
+    for delta in found:
+        if isinstance(delta, ToolCallDelta):
+            if delta.index == len(calls):
+                calls.append([delta.id, delta.name, ""])
+            else:
+                assert (delta.id, delta.name) == ("", "")
+            calls[delta.index][2] += delta.arguments
+    return [(id, name, arguments) for id, name, arguments in calls]
+
+
+def fragment(arguments: Any = "", *, name: str = "", **more: Any) -> dict[str, Any]:
+    return {**more, "function": {"arguments": arguments, **({"name": name} if name else {})}}
+
+
+def test_tool_calls(provider: ScriptedProvider) -> None:
+    """Calls come in fragments between text and the end, each named once."""
+    calls = (ToolCall("call_1", "weather", '{"city":', '"Oslo"}'), ToolCall("call_2", "clock", "{}"))
+    provider.default = Reply("Let me see.", tool_calls=calls, finish="tool_calls")
+    assert deltas(provider.base_url) == [
+        Began(),
+        TextDelta("Let me see."),
+        ToolCallDelta(0, "call_1", "weather"),
+        ToolCallDelta(0, arguments='{"city":'),
+        ToolCallDelta(0, arguments='"Oslo"}'),
+        ToolCallDelta(1, "call_2", "clock"),
+        ToolCallDelta(1, arguments="{}"),
+        Completed("tool_calls", Usage()),
+    ]
+
+
+ONE = [("a", "weather", '{"x":1}')]
+TWO = [*ONE, ("b", "clock", "{}")]
+
+
+@pytest.mark.parametrize(
+    ("chunks", "expected"),
+    [
+        ([[fragment('{"x":1}', name="weather", id="a", index=0), fragment("{}", name="clock", id="b", index=1)]], TWO),
+        ([[fragment(part, name="weather", id="a", index=0)] for part in ('{"x"', ":1", "}")], ONE),
+        ([[fragment('{"x"', name="weather", id="a")], [fragment(":1")], [fragment("}")]], ONE),
+        ([[fragment(part, id="a", name="weather")] for part in ('{"x"', ":1}")], ONE),
+        ([[fragment({"x": 1}, name="weather", id="a", index=0)]], ONE),
+        ([[fragment('{"x":1}', name="weather", id="a", index=0)], [fragment("{}", name="clock", id="b", index=0)]],
+         TWO),
+        (
+            [
+                [fragment(name="weather", id="a", index=0)],
+                [fragment('{"x":1}', index=0)],
+                [fragment(name="clock", id="b", index=0)],
+                [fragment("{}", index=0)],
+            ],
+            TWO,
+        ),
+        (
+            [
+                [fragment(name="weather", id="a", index=0), fragment(name="clock", id="b", index=1)],
+                [fragment("{}", index=1), fragment('{"x":', index=0)],
+                [fragment("1}", index=0)],
+            ],
+            TWO,
+        ),
+        ([[fragment('{"x"', name="weather", id="a", index=3)], [fragment(":1}", index=3, id=None)]], ONE),
+        ([[fragment('{"x":1}', id="a", index=0)]], [("a", "", '{"x":1}')]),
+        ([[{"id": "a", "index": 0, "function": {"name": "weather", "arguments": None}}]], [("a", "weather", "")]),
+        ([[{"id": "a", "index": 0, "function": {"name": "weather"}}], [{"index": 0, "function": None}]],
+         [("a", "weather", "")]),
+    ],
+)  # fmt: skip
+def test_tool_calls_of_every_server(
+    provider: ScriptedProvider, chunks: list[list[dict[str, Any]]], expected: list[tuple[str, str, str]]
+) -> None:
+    """Whole calls, repeated or missing ids, names and indexes, and objects for arguments are all the same calls."""
+    provider.default = RawStream(*(event({"tool_calls": chunk}) for chunk in chunks), FINISH, DONE)
+    assert calls_of(deltas(provider.base_url)) == expected
+
+
+def test_calls_without_ids_of_their_own_get_some(provider: ScriptedProvider) -> None:
+    """Ids that are missing, or the same for two calls, are made up: results are told apart by them."""
+    provider.default = RawStream(
+        event({"tool_calls": [fragment("{}", name="weather"), fragment("{}", name="clock")]}),
+        event({"tool_calls": [fragment("{}", name=name, id="same", index=i) for i, name in ((2, "a"), (3, "b"))]}),
+        FINISH,
+    )
+    calls = calls_of(deltas(provider.base_url))
+    assert [name for _, name, _ in calls] == ["weather", "clock", "a", "b"]
+    assert len({id for id, _, _ in calls}) == len(calls)
+    assert all(0 < len(id) <= 40 for id, _, _ in calls)
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        ("tool_calls", "tool_calls"),
+        ("function_call", "tool_calls"),
+        ("stop", "tool_calls"),
+        ("length", "length"),
+        ("content_filter", "content_filter"),
+    ],
+)
+def test_finish_reasons_of_calls(provider: ScriptedProvider, sent: str, read: str) -> None:
+    """An answer with calls that ended well ended to have them made, whatever the server calls it."""
+    provider.default = Reply(tool_calls=(ToolCall("a", "weather", "{}"),), finish=sent)
+    assert completed(deltas(provider.base_url)).finish_reason == read
+
+
 # What is refused.
+
+
+def test_a_call_that_is_cut(provider: ScriptedProvider) -> None:
+    """A connection that closes in the middle of a call's arguments is an error."""
+    step = Reply("a", tool_calls=(ToolCall("a", "weather", '{"ci'),), cut=True)
+    assert "was cut" in refusal(provider, step).message
 
 
 def test_a_generation_that_failed_is_an_error(provider: ScriptedProvider) -> None:
@@ -328,6 +482,12 @@ def test_an_error_in_the_stream(provider: ScriptedProvider) -> None:
         b'{"choices":[{"delta":{"content":5}}]}',
         b'{"choices":[{"delta":{"content":["a"]}}]}',
         b'{"choices":[{"finish_reason":["stop"]}]}',
+        b'{"choices":[{"delta":{"tool_calls":5}}]}',
+        b'{"choices":[{"delta":{"tool_calls":["a"]}}]}',
+        b'{"choices":[{"delta":{"tool_calls":[{"index":[0],"function":{"name":"a"}}]}}]}',
+        b'{"choices":[{"delta":{"tool_calls":[{"id":5,"function":{"name":"a"}}]}}]}',
+        b'{"choices":[{"delta":{"tool_calls":[{"id":"a","function":{"name":5}}]}}]}',
+        b'{"choices":[{"delta":{"tool_calls":[{"id":"a","function":{"name":"a","arguments":5}}]}}]}',
         b'{"usage":{"prompt_tokens_details":[5]}}',
         b"[" * 100_000,
         b'{"a":' * 100_000,

@@ -1,4 +1,7 @@
-"""A scripted OpenAI-compatible provider: real HTTP over real sockets, whose answers a test decides.
+"""A scripted provider of models: real HTTP over real sockets, whose answers a test decides.
+
+It answers on /v1/chat/completions, /v1/messages (Anthropic) and /v1/responses (OpenAI): the same step is rendered in
+the format of the path that it was asked on, so one scripted conversation runs unchanged against the three.
 
     from tests.scripted import Hang, Reply, ScriptedProvider, Status
 
@@ -10,24 +13,28 @@
         assert received.headers["authorization"] == "Bearer k" and received.body["stream"] is True
         assert received.closed.wait(0.5)             # the client closed its connection
 
-Received   path, headers (case-insensitive), raw, body, connection_id (from 1), at (time.monotonic()),
-           finished: the step was played to its end, closed: the client closed the connection (not: the provider did).
+Received   path, api (such as "anthropic-messages"), headers (case-insensitive), raw, body, connection_id (from 1),
+           at (time.monotonic()), finished: the step was played to its end, closed: the client closed the connection
+           (not: the provider did).
 Provider   requests, connections (accepted so far), open_connections, wait_for_request(n=1, timeout=5),
            drop_connections() closes all from the provider's side, as one does that tires of idle keep-alives.
 
 Steps, all frozen:
     Reply(*tokens, finish="stop", usage=None, usage_in="own", reasoning=(), tool_calls=(), wait=0.0, delay=0.0,
-          hold=None, hold_at=0, extra=(), crlf=False)
+          hold=None, hold_at=0, extra=(), crlf=False, cut=False)
         wait: seconds before the headers; delay: seconds before each token but the first. hold: an Event awaited after
-        hold_at tokens, or before the status line with hold_at="headers". usage is sent when the request's
-        stream_options ask for it: in its "own" chunk, with the "finish" chunk, or in "every" one. extra: lines such as
-        ": comment" before the first token. finish=None: no chunk with a finish_reason.
-    NoFinish(*tokens)                  tokens and [DONE], no finish_reason
-    Empty()                            200 and nothing but [DONE]
-    ErrorInStream(message, tokens=())  tokens, then data: {"error": …} and [DONE]
+        hold_at tokens, or before the status line with hold_at="headers". finish is OpenAI's word in all formats;
+        finish=None: no event that ends the answer. Thoughts come before the text and are signed with
+        signature(thoughts); the Responses API encrypts them to it when the request includes them. usage is sent in Chat
+        Completions when the request's stream_options ask for it: in its "own" chunk, with the "finish" chunk, or in
+        "every" one; in the other formats always, where they have it. extra: lines such as ": comment" before the first
+        token. cut: closed after the last fragment of the last call's arguments, before the finish.
+    NoFinish(*tokens)                  tokens and the stream's end, but not the answer's
+    Empty()                            200 and nothing but the stream's end
+    ErrorInStream(message, tokens=(), kind="server_error")    tokens, then an error of this type
     RawStream(*pieces)                 an event stream of exactly these bytes, each piece written on its own
-    Status(code, message="scripted", headers={}, body=None)   an error envelope, or this body
-    JsonReply(content, finish="stop", usage=None)             a whole chat.completion as application/json
+    Status(code, message="scripted", headers={}, body=None, kind="scripted_error")   an error envelope, or this body
+    JsonReply(content, finish="stop", usage=None)             a whole chat.completion as application/json, on any path
     Cut(after_tokens=1, reset=False)   closed in the middle; a reset may also lose what the client hasn't read yet
     CutBeforeHeaders(reset=False)      closed instead of an answer
     Hang(), HangAfterHeaders()         silent until the client closes
@@ -36,6 +43,7 @@ Steps, all frozen:
 
 from tests.scripted.exchange import Received
 from tests.scripted.provider import ScriptedProvider
+from tests.scripted.renderings import ToolCall, Usage, signature
 from tests.scripted.steps import (
     Cut,
     CutBeforeHeaders,
@@ -49,8 +57,6 @@ from tests.scripted.steps import (
     Reply,
     Status,
     Step,
-    ToolCall,
-    Usage,
 )
 
 __all__ = [
@@ -70,4 +76,5 @@ __all__ = [
     "Step",
     "ToolCall",
     "Usage",
+    "signature",
 ]

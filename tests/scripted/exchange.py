@@ -1,4 +1,3 @@
-import json
 import select
 import socket
 import struct
@@ -8,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.message import Message
 from typing import Any
+
+from tests.scripted.renderings import RENDERINGS
 
 GONE = select.POLLRDHUP | select.POLLHUP | select.POLLERR
 HOLD_POLL_MS = 20
@@ -23,6 +24,12 @@ class Received:
     at: float = field(default_factory=time.monotonic)
     closed: threading.Event = field(default_factory=threading.Event)
     finished: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def api(self) -> str | None:
+        """The wire format that was asked, None on an unknown path."""
+        rendering = RENDERINGS.get(self.path)
+        return rendering.api if rendering else None
 
 
 class ClientGone(Exception):
@@ -52,10 +59,7 @@ class Exchange:
         if data:
             self._write(b"%x\r\n%b\r\n" % (len(data), data))
 
-    def event(self, payload: object, end: str = "\n\n") -> None:
-        self.send(f"data: {json.dumps(payload, ensure_ascii=False)}{end}".encode())
-
-    def close_stream(self, last: bytes = b"data: [DONE]\n\n") -> None:
+    def close_stream(self, last: bytes) -> None:
         self.send(last)
         self._write(b"0\r\n\r\n")
 

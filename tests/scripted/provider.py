@@ -9,9 +9,8 @@ from itertools import count
 from typing import Any, Self
 
 from tests.scripted.exchange import ClientGone, Exchange, ProviderCuts, Received
+from tests.scripted.renderings import RENDERINGS
 from tests.scripted.steps import Reply, Status, Step
-
-ENDPOINT = "/v1/chat/completions"
 
 
 class ScriptedProvider:
@@ -61,7 +60,7 @@ class ScriptedProvider:
         with self._arrived:
             self.requests.append(received)
             self._arrived.notify_all()
-            if received.path != ENDPOINT:
+            if received.path not in RENDERINGS:
                 return Status(404, f"no such path: {received.path}")
             if self._queue:
                 return self._queue.popleft()

@@ -1,44 +1,18 @@
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from tests.scripted.exchange import Exchange
+from tests.scripted.renderings import RENDERINGS, Chat, Event, Rendering, ToolCall, Usage, UsagePlace, encoded
+
+LF = "\n\n"
+CRLF = "\r\n\r\n"
 
 
 class Step(Protocol):
     def play(self, exchange: Exchange) -> None: ...
-
-
-@dataclass(frozen=True)
-class Usage:
-    prompt: int
-    completion: int
-    cached: int = 0
-
-    def payload(self) -> dict[str, Any]:
-        return {
-            "prompt_tokens": self.prompt,
-            "completion_tokens": self.completion,
-            "total_tokens": self.prompt + self.completion,
-            "prompt_tokens_details": {"cached_tokens": self.cached},
-        }
-
-
-@dataclass(frozen=True, init=False)
-class ToolCall:
-    id: str
-    name: str
-    fragments: tuple[str, ...]
-
-    def __init__(self, id: str, name: str, *fragments: str) -> None:
-        vars(self).update(id=id, name=name, fragments=fragments)
-
-    def deltas(self, index: int) -> list[dict[str, Any]]:
-        opening = {"index": index, "id": self.id, "type": "function", "function": {"name": self.name, "arguments": ""}}
-        rest = [{"index": index, "function": {"arguments": fragment}} for fragment in self.fragments]
-        return [{"tool_calls": [call]} for call in (opening, *rest)]
 
 
 @dataclass(frozen=True, init=False)
@@ -46,7 +20,7 @@ class Reply:
     tokens: tuple[str, ...]
     finish: str | None
     usage: Usage | None
-    usage_in: Literal["own", "finish", "every"]
+    usage_in: UsagePlace
     reasoning: tuple[str, ...]
     tool_calls: tuple[ToolCall, ...]
     wait: float
@@ -55,13 +29,14 @@ class Reply:
     hold_at: int | Literal["headers"]
     extra: tuple[str, ...]
     crlf: bool
+    cut: bool
 
     def __init__(
         self,
         *tokens: str,
         finish: str | None = "stop",
         usage: Usage | None = None,
-        usage_in: Literal["own", "finish", "every"] = "own",
+        usage_in: UsagePlace = "own",
         reasoning: tuple[str, ...] = (),
         tool_calls: tuple[ToolCall, ...] = (),
         wait: float = 0.0,
@@ -70,46 +45,44 @@ class Reply:
         hold_at: int | Literal["headers"] = 0,
         extra: tuple[str, ...] = (),
         crlf: bool = False,
+        cut: bool = False,
     ) -> None:
         vars(self).update({name: value for name, value in locals().items() if name != "self"})
 
     def play(self, exchange: Exchange) -> None:
-        end = "\r\n\r\n" if self.crlf else "\n\n"
+        end = CRLF if self.crlf else LF
+        rendering = rendering_for(exchange, self.usage, self.usage_in)
         exchange.pause(self.wait)
         self._hold(exchange, "headers")
         exchange.open_stream()
         for line in self.extra:
             exchange.send(f"{line}{end}".encode())
-        self._delta(exchange, {"role": "assistant", "content": ""})
+
+        def send(events: Iterable[Event]) -> None:
+            for event in events:
+                exchange.send(encoded(event, end))
+
+        send(rendering.opening())
         for text in self.reasoning:
-            self._delta(exchange, {"reasoning_content": text})
+            send(rendering.reasoning(text))
         for number, token in enumerate(self.tokens):
             self._hold(exchange, number)
             if number and self.delay:
                 exchange.pause(self.delay)
-            self._delta(exchange, {"content": token})
+            send(rendering.text(token))
         self._hold(exchange, len(self.tokens))
-        for index, call in enumerate(self.tool_calls):
-            for delta in call.deltas(index):
-                self._delta(exchange, delta)
+        for call in self.tool_calls:
+            send(rendering.call(call))
+        if self.cut:
+            exchange.cut(reset=False)
         if self.finish is not None:
-            self._delta(exchange, {}, self.finish)
-        if self._usage(exchange, "own"):
-            exchange.event(chunk(exchange, choices=[], **self._usage(exchange, "own")), end)
-        exchange.close_stream(f"data: [DONE]{end}".encode())
-
-    def _delta(self, exchange: Exchange, delta: dict[str, Any], finish: str | None = None) -> None:
-        choice = {"index": 0, "delta": delta, "finish_reason": finish}
-        usage = self._usage(exchange, "every") or (self._usage(exchange, "finish") if finish else {})
-        exchange.event(chunk(exchange, choices=[choice], **usage), "\r\n\r\n" if self.crlf else "\n\n")
+            send(rendering.finish(self.finish))
+        send(rendering.closing())
+        exchange.close_stream(rendering.last.replace(LF.encode(), end.encode()))
 
     def _hold(self, exchange: Exchange, at: int | Literal["headers"]) -> None:
         if self.hold and self.hold_at == at:
             exchange.wait_for(self.hold)
-
-    def _usage(self, exchange: Exchange, place: str) -> dict[str, Any]:
-        asked = (exchange.received.body.get("stream_options") or {}).get("include_usage")
-        return {"usage": self.usage.payload()} if self.usage and asked and self.usage_in == place else {}
 
 
 class NoFinish(Reply):
@@ -121,18 +94,20 @@ class NoFinish(Reply):
 class Empty:
     def play(self, exchange: Exchange) -> None:
         exchange.open_stream()
-        exchange.close_stream()
+        exchange.close_stream(rendering_for(exchange).last)
 
 
 @dataclass(frozen=True)
 class ErrorInStream:
     message: str
     tokens: tuple[str, ...] = ()
+    kind: str = "server_error"
 
     def play(self, exchange: Exchange) -> None:
-        open_with_tokens(exchange, self.tokens)
-        exchange.event({"error": {"message": self.message, "type": "server_error", "param": None, "code": None}})
-        exchange.close_stream()
+        rendering = open_with_tokens(exchange, self.tokens)
+        for event in rendering.error(self.message, self.kind):
+            exchange.send(encoded(event))
+        exchange.close_stream(rendering.last)
 
 
 @dataclass(frozen=True, init=False)
@@ -155,11 +130,11 @@ class Status:
     message: str = "scripted"
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
+    kind: str = "scripted_error"
 
     def play(self, exchange: Exchange) -> None:
-        error = {"message": self.message, "type": "scripted_error", "param": None, "code": None}
-        body = json.dumps({"error": error}).encode() if self.body is None else self.body
-        exchange.answer(self.code, body, self.headers)
+        envelope = rendering_for(exchange).envelope(self.message, self.kind)
+        exchange.answer(self.code, json.dumps(envelope).encode() if self.body is None else self.body, self.headers)
 
 
 @dataclass(frozen=True)
@@ -169,10 +144,8 @@ class JsonReply:
     usage: Usage | None = None
 
     def play(self, exchange: Exchange) -> None:
-        message = {"role": "assistant", "content": self.content}
-        choice = {"index": 0, "message": message, "finish_reason": self.finish}
-        usage = {"usage": self.usage.payload()} if self.usage else {}
-        completion = chunk(exchange, choices=[choice], **usage) | {"object": "chat.completion"}
+        asked = {**exchange.received.body, "stream_options": {"include_usage": True}}
+        completion = Chat(asked, self.usage, "every").completion(self.content, self.finish)
         exchange.answer(200, json.dumps(completion).encode(), {})
 
 
@@ -207,13 +180,18 @@ class HangAfterHeaders:
         exchange.pause(None)
 
 
-def chunk(exchange: Exchange, **fields: Any) -> dict[str, Any]:
-    model = exchange.received.body.get("model")
-    return {"id": "chatcmpl-scripted", "object": "chat.completion.chunk", "created": 1, "model": model, **fields}
+def rendering_for(exchange: Exchange, usage: Usage | None = None, usage_in: UsagePlace = "own") -> Rendering:
+    """The format of the path that was asked; an unknown path is answered as OpenAI answers."""
+    return RENDERINGS.get(exchange.received.path, Chat)(exchange.received.body, usage, usage_in)
 
 
-def open_with_tokens(exchange: Exchange, tokens: tuple[str, ...]) -> None:
+def open_with_tokens(exchange: Exchange, tokens: tuple[str, ...]) -> Rendering:
     exchange.open_stream()
+    rendering = rendering_for(exchange)
+    if not isinstance(rendering, Chat):
+        for event in rendering.opening():
+            exchange.send(encoded(event))
     for token in tokens:
-        choice = {"index": 0, "delta": {"content": token}, "finish_reason": None}
-        exchange.event(chunk(exchange, choices=[choice]))
+        for event in rendering.text(token):
+            exchange.send(encoded(event))
+    return rendering

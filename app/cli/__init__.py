@@ -6,6 +6,7 @@ import click
 
 from app.cli.agent import agent
 from app.cli.config import config
+from app.cli.doctor import doctor
 from app.cli.gateway import gateway
 from app.cli.onboard import onboard
 
@@ -15,5 +16,5 @@ def main() -> None:
     """A Gateway that serves AI agents over the OpenAI Chat Completions API."""
 
 
-for command in (agent, config, gateway, onboard):
+for command in (agent, config, doctor, gateway, onboard):
     main.add_command(command)

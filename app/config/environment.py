@@ -12,6 +12,12 @@ from app.config.faults import Fault
 
 _NEEDED_BY_CHILDREN = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME")
 
+# Named one by one: a pattern such as LC_* would let through whatever somebody calls so.
+_SEEN_BY_COMMANDS = (
+    *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "TZ", "LANG", "LANGUAGE", "LC_ALL", "LC_COLLATE"),
+    *("LC_CTYPE", "LC_MESSAGES", "LC_MONETARY", "LC_NUMERIC", "LC_TIME"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Environment:
@@ -75,3 +81,8 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
 def environment_of_children() -> dict[str, str]:
     """What a child process needs to find Python and its libraries; no token and no provider's key."""
     return {name: os.environ[name] for name in _NEEDED_BY_CHILDREN if name in os.environ}
+
+
+def environment_of_commands() -> dict[str, str]:
+    """What a command that a model chose may see; always with a PATH."""
+    return {"PATH": os.defpath} | {name: os.environ[name] for name in _SEEN_BY_COMMANDS if os.environ.get(name)}

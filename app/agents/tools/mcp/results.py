@@ -1,0 +1,73 @@
+"""Tools and results of a server, as far as a model can use them. Their form: https://modelcontextprotocol.io/specification"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+import mcp_types as types
+
+from app.agents.tools.mcp.wire import MAX_DESCRIPTION, MAX_NAME, MAX_RESULT, MAX_SCHEMA, MAX_TOOLS, Listed, cut
+
+
+def usable(tools: Iterable[types.Tool]) -> tuple[list[Listed], list[str]]:
+    """The tools that can be offered, and for each other one why not."""
+    listed: dict[str, Listed] = {}
+    refused = []
+    for tool in tools:
+        name = cut(tool.name, MAX_NAME)
+        size = len(json.dumps(tool.input_schema))
+        if len(tool.name) > MAX_NAME:
+            refused.append(f"{name!r}: its name is longer than {MAX_NAME} characters")
+        elif size > MAX_SCHEMA:
+            refused.append(f"{name!r}: its inputSchema has {size:,} bytes, more than {MAX_SCHEMA:,}")
+        elif name in listed:
+            refused.append(f"{name!r}: it is listed twice")
+        elif len(listed) == MAX_TOOLS:
+            refused.append(f"{name!r} and all after it: more than {MAX_TOOLS} tools")
+            break
+        else:
+            # Servers leave out the type of a tool without arguments; model APIs insist on it.
+            schema = {"type": "object", "properties": {}, **tool.input_schema}
+            reads_only = bool(tool.annotations and tool.annotations.read_only_hint)
+            description = cut(_sound(tool.description or tool.title or ""), MAX_DESCRIPTION)
+            listed[name] = Listed(name, description, schema, reads_only)
+    return list(listed.values()), refused
+
+
+def text_of(result: types.CallToolResult) -> str:
+    """What a model reads of a result, at most ``MAX_RESULT`` characters and a mark."""
+    parts = [_text(block) for block in result.content]
+    if result.structured_content is not None and not any(block.type == "text" for block in result.content):
+        parts.append(json.dumps(result.structured_content, ensure_ascii=False))
+    return cut(_sound("\n".join(parts)), MAX_RESULT)
+
+
+def _text(block: types.ContentBlock) -> str:
+    match block:
+        case types.TextContent(text=text):
+            return text
+        case types.ImageContent(mime_type=kind, data=data):
+            return f"[image {kind}, {_size(data)}]"
+        case types.AudioContent(mime_type=kind, data=data):
+            return f"[audio {kind}, {_size(data)}]"
+        case types.ResourceLink(uri=uri, mime_type=kind):
+            return f"[resource {uri} {kind or ''}".rstrip() + "]"
+        case types.EmbeddedResource(resource=resource):
+            return _resource(resource)
+
+
+def _resource(resource: types.TextResourceContents | types.BlobResourceContents) -> str:
+    label = f"{resource.uri} {resource.mime_type or ''}".rstrip()
+    if isinstance(resource, types.TextResourceContents):
+        return f"[resource {label}]\n{resource.text}"
+    return f"[resource {label}, {_size(resource.blob)}]"
+
+
+def _size(base64: str) -> str:
+    return f"{len(base64.rstrip('=')) * 3 // 4:,} bytes"
+
+
+def _sound(text: str) -> str:
+    """Without halves of surrogate pairs, which no UTF-8 can hold."""
+    return text.encode("utf-8", "replace").decode()

@@ -1,0 +1,134 @@
+"""The sandbox of commands: bubblewrap, where this machine has it and lets it work."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import gevent
+
+from app.agents.tools import children
+from app.config.environment import environment_of_commands
+
+TRIAL_TIMEOUT = 10.0
+TRIAL_OUTPUT = 2000
+# Seconds after which a machine without a working bubblewrap is looked at again: one trial may have failed by chance.
+RETRY = 60.0
+
+INSTALL = "install it (Debian: apt install bubblewrap)"
+ALLOW = (
+    "let this user make user namespaces (sysctl kernel.unprivileged_userns_clone=1, on Ubuntu "
+    "kernel.apparmor_restrict_unprivileged_userns=0; in a container a security profile that permits them)"
+)
+
+# Kernel settings, which root may change even without capabilities: a fresh /proc shows them writable.
+_KERNEL = ("/proc/sys", "/proc/sysrq-trigger")
+# What the sandbox has of its own, and the machine's devices.
+_SYSTEM = (Path("/proc"), Path("/dev"), Path("/sys"))
+# Sockets of services that would start a program outside for whoever asks.
+_WAYS_OUT = ("/run/user", "/run/dbus", "/run/systemd/private", "/run/docker.sock", "/run/containerd", "/run/podman")
+
+
+class NoSandbox(NamedTuple):
+    """Why commands run with all rights of the gateway's user, and what the operator can do about it."""
+
+    reason: str
+    remedy: str
+
+
+class SandboxRefused(Exception):
+    """A workspace that can't be let in without what must stay out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """program: bubblewrap's path."""
+
+    program: str
+
+    def command(
+        self, arguments: Sequence[str], *, workspace: Path, folder: Path, hidden: Sequence[Path] = ()
+    ) -> list[str]:
+        """The command line that runs ``arguments`` in the sandbox, with its start in ``folder``.
+
+        All files can be read, only the workspace and a /tmp of the command's own be written. hidden: files that are
+        empty inside, and folders that are empty but for the workspace, should it lie there; what doesn't exist is
+        left out. Processes of outside can't be seen, the network is the machine's. When the sandbox is ended, all
+        inside it is killed at once, without SIGTERM. Asks the disk, so call it in a thread.
+        Raises SandboxRefused when the workspace itself is to be hidden, or holds folders of the system.
+        """
+        workspace = workspace.resolve()
+        if any(path.is_relative_to(workspace) or workspace.is_relative_to(path) for path in _SYSTEM):
+            raise SandboxRefused("the workspace holds, or lies in, a folder of the system")
+        # Outer folders first: what is mounted over them must not disappear beneath them.
+        mounts = [(path, _empty(path)) for path in _existing([*_WAYS_OUT, *hidden])]
+        if any(path == workspace for path, _ in mounts):
+            raise SandboxRefused("the workspace is the folder of the gateway's own files")
+        mounts.append((workspace, ["--bind", str(workspace), str(workspace)]))
+        mounts.sort(key=lambda mount: len(mount[0].parts))
+        options = [option for _, mount in mounts for option in mount]
+        return [*self.frame(), *options, "--chdir", str(folder.resolve()), "--", *arguments]
+
+    def frame(self) -> list[str]:
+        """The part of the command line that is the same for every command."""
+        kernel = [option for path in _existing(_KERNEL) for option in ("--ro-bind", str(path), str(path))]
+        return [
+            self.program,
+            *("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--new-session", "--die-with-parent"),
+            # A gateway of root's would else leave the right to undo all this.
+            *("--cap-drop", "ALL"),
+            *("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", *kernel, "--tmpfs", "/tmp"),  # noqa: S108
+        ]
+
+
+class Search:
+    """Finds out whether bubblewrap works here. path: folders in which it is looked for, separated by colons."""
+
+    def __init__(self, path: str | None = None) -> None:
+        self._path = path
+        self._found: Sandbox | NoSandbox | None = None
+        self._next = 0.0
+
+    def __call__(self) -> Sandbox | NoSandbox:
+        """The sandbox, or why there is none. Waits for a trial when it was not known."""
+        if not isinstance(self._found, Sandbox) and time.monotonic() >= self._next:
+            self._found = self._try()
+            self._next = time.monotonic() + RETRY
+        assert self._found is not None
+        return self._found
+
+    def _try(self) -> Sandbox | NoSandbox:
+        environment = environment_of_commands()
+        path = self._path or environment["PATH"]
+        program = gevent.get_hub().threadpool.apply(lambda: shutil.which("bwrap", path=path))
+        if program is None:
+            return NoSandbox("bubblewrap (bwrap) is not installed", INSTALL)
+        box = Sandbox(program)
+        trial = [*box.frame(), "--", "/bin/sh", "-c", ":"]
+        try:
+            outcome = children.run(trial, environment=environment, timeout=TRIAL_TIMEOUT, max_output=TRIAL_OUTPUT)
+        except OSError as error:
+            return NoSandbox(f"bubblewrap can't be started: {error.strerror}", INSTALL)
+        if outcome.code == 0:
+            return box
+        said = outcome.text().strip().splitlines()
+        why = said[0] if said else f"no end after {TRIAL_TIMEOUT:g} s" if outcome.timed_out else f"code {outcome.code}"
+        return NoSandbox(f"bubblewrap does not work here ({why})", ALLOW)
+
+
+def _existing(paths: Sequence[Path | str]) -> Iterator[Path]:
+    """Each path once, with its symbolic links followed."""
+    for path in {Path(path).resolve(): None for path in paths}:
+        if path.exists():
+            yield path
+
+
+def _empty(path: Path) -> list[str]:
+    return ["--tmpfs", str(path)] if path.is_dir() else ["--ro-bind", "/dev/null", str(path)]
+
+
+find = Search()

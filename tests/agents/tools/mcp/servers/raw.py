@@ -1,0 +1,127 @@
+"""A server written without the SDK, in all the ways in which servers go wrong. Its first argument says which."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from typing import Any
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+MODE = sys.argv[1] if len(sys.argv) > 1 else ""
+
+
+def write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def say(**message: Any) -> None:
+    write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
+
+
+def text(value: str) -> dict[str, Any]:
+    return {"content": [{"type": "text", "text": value}]}
+
+
+def tools() -> list[dict[str, Any]]:
+    names = [
+        "echo",
+        "hold",
+        "heard",
+        "die",
+        "big",
+        "bigger",
+        "flood",
+        "invalid",
+        "orphans",
+        "leave",
+        "secret",
+        "error",
+        "heavy",
+    ]
+    listed: list[dict[str, Any]] = [{"name": name, "inputSchema": {"type": "object"}} for name in names]
+    if MODE == "many":
+        listed += [{"name": f"tool{number}", "inputSchema": {"type": "object"}} for number in range(1000)]
+    if MODE == "fat":
+        listed.append({"name": "fat", "inputSchema": {"type": "object", "description": "x" * 40_000}})
+        listed.append({"name": "wordy", "description": "x" * 5_000, "inputSchema": {"type": "object"}})
+    return listed
+
+
+heard: list[Any] = []
+
+
+def call(id: Any, name: str, arguments: dict[str, Any]) -> None:
+    if name == "echo":
+        say(id=id, result=text(json.dumps(arguments)))
+    elif name == "heard":
+        say(id=id, result=text(json.dumps(heard)))
+    elif name == "die":
+        sys.stderr.write("I can't go on\n")
+        sys.stderr.flush()
+        os._exit(7)
+    elif name == "big":
+        say(id=id, result=text("x" * 3_000_000))
+    elif name == "bigger":
+        say(id=id, result=text("x" * 9_000_000))
+    elif name == "flood":
+        while True:
+            write("x" * 65_536)
+    elif name == "invalid":
+        write('{"jsonrpc": "1.0", "id": 1}\n[]\n{"jsonrpc": "2.0", "id": {}, "result": 1}\n\x00\xff\n')
+        say(id=id, result={"content": "not a list"})
+    elif name == "orphans":
+        own_session = subprocess.Popen(SLEEP, start_new_session=True, stdout=sys.stderr)
+        start = f"import subprocess; print(subprocess.Popen({SLEEP!r}, stdout=2).pid)"
+        orphan = subprocess.run([sys.executable, "-c", start], stdout=subprocess.PIPE, check=True)
+        say(id=id, result=text(json.dumps([own_session.pid, int(orphan.stdout)])))
+    elif name == "leave":
+        # What it started goes on and has its output open.
+        subprocess.Popen(SLEEP)
+        os._exit(8)
+    elif name == "error":
+        say(id=id, error={"code": -32000, "message": "not today"})
+    elif name == "heavy":
+        write(f'{{"jsonrpc": "2.0", "id": {id}, "result": {{"content": [], "structuredContent": {{"a": [')
+        write(",".join(["{}"] * 2_700_000) + "]}}}\n")
+    elif name == "secret":
+        sys.stderr.write(f"the token is {os.environ['API_TOKEN']}\n")
+        sys.stderr.flush()
+        say(id=id, result=text(os.environ["API_TOKEN"] + " " + os.environ["FOLDER"]))
+
+
+def serve() -> None:
+    for line in sys.stdin:
+        message = json.loads(line)
+        method, id = message["method"], message.get("id")
+        heard.append(message["params"]["name"] if method == "tools/call" else method)
+        if method == "initialize":
+            version = message["params"]["protocolVersion"]
+            info = {"name": "raw", "version": "1"}
+            say(id=id, result={"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": info})
+        elif method == "tools/list":
+            say(id=id, result={"tools": tools(), **({"nextCursor": "again"} if MODE == "endless-list" else {})})
+        elif method == "tools/call":
+            call(id, message["params"]["name"], message["params"].get("arguments") or {})
+
+
+if MODE == "silent":
+    time.sleep(60)
+elif MODE == "flood-lines":
+    while True:
+        write("still not a message\n" * 1000)
+elif MODE == "flood-bytes":
+    while True:
+        write("x" * 65_536)
+elif MODE == "flood-stderr":
+    for _ in range(2_000):
+        sys.stderr.write("x" * 10_000)
+elif MODE == "rubbish":
+    write("Server 1.0 starting…\n\n{}\n[1, 2\n")
+elif MODE == "refuse":
+    say(id=json.loads(sys.stdin.readline())["id"], error={"code": -32000, "message": "not before noon"})
+    time.sleep(60)
+serve()

@@ -1,0 +1,286 @@
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import gevent
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from app.agents.tools import exec as module
+from app.agents.tools import sandbox
+from app.agents.tools.exec import ExecRules, exec_tool
+from app.agents.tools.sandbox import NoSandbox
+from app.agents.tools.tool import ToolFailed
+from tests.agents.scene import until
+from tests.agents.tools.test_children import alive, new_mark
+
+Work = Callable[..., str]
+
+FULL = ExecRules("full")
+NONE = NoSandbox("no bubblewrap here", "install it")
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without a sandbox."""
+    monkeypatch.setattr(sandbox, "find", lambda: NONE)
+
+
+@pytest.fixture(params=["bare", "boxed"])
+def either(request: pytest.FixtureRequest) -> None:
+    """Once without a sandbox, once in it."""
+    if request.param == "bare":
+        request.getfixturevalue("bare")
+    elif isinstance(found := sandbox.find(), NoSandbox):
+        pytest.skip(found.reason)
+
+
+def worker(root: Path, rules: ExecRules = FULL) -> Work:
+    tool = exec_tool(root, rules)
+
+    def work(command: str, **arguments: Any) -> str:
+        given = {"command": command, **arguments}
+        Draft202012Validator(tool.parameters).validate(given)
+        return tool.work(None, given)  # type: ignore[arg-type]
+
+    return work
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "workspace"
+
+
+def allowing(*names: str) -> ExecRules:
+    return ExecRules("allowlist", names)
+
+
+def refused(work: Work, command: str, **arguments: Any) -> str:
+    with pytest.raises(ToolFailed) as failure:
+        work(command, **arguments)
+    return str(failure.value)
+
+
+@pytest.mark.usefixtures("either")
+class TestFull:
+    def test_output_with_its_exit_code(self, root: Path) -> None:
+        """The model reads what was printed, and the exit code when it is not 0."""
+        work = worker(root)
+        assert work("echo a | tr a b; echo c >&2") == "b\nc\n"
+        assert work("printf x; exit 3") == "x\n[exit code 3]"
+        assert work("exit 4") == "[exit code 4]"
+        assert work("true") == "[no output]"
+
+    def test_it_starts_in_the_workspace(self, root: Path) -> None:
+        """The workspace is made, private, and what a command writes there stays."""
+        work = worker(root)
+        assert work("pwd; echo $PWD; mkdir sub; echo x > sub/file") == f"{root}\n{root}\n"
+        assert stat.S_IMODE(root.stat().st_mode) == 0o700
+        assert work("pwd; cat file", workdir="sub") == f"{root}/sub\nx\n"
+        assert work("pwd", workdir=f"{root}/sub/..") == f"{root}\n"
+
+    @pytest.mark.parametrize("workdir", ["..", "/", "/etc", "out", "sub/../../x", "missing", "file", "circle"])
+    def test_no_other_folder(self, root: Path, workdir: str) -> None:
+        """A folder outside, also by a link, and one that isn't there, is refused without a path of outside."""
+        root.mkdir(parents=True)
+        (root / "out").symlink_to("/etc")
+        (root / "circle").symlink_to("circle")
+        (root / "file").touch()
+        assert refused(worker(root), "pwd", workdir=workdir).startswith(f"workdir {workdir!r} ")
+
+    def test_secrets_of_the_gateway_are_unseen(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """No variable of the gateway's that isn't named harmless reaches a command; PATH and HOME do."""
+        for name in ("OPENCLAW_GATEWAY_TOKEN", "OPENAI_API_KEY", "LC_SECRET", "https_proxy", "BASH_ENV"):
+            monkeypatch.setenv(name, "must-not-show")
+        lines = worker(root)("env").splitlines()
+        assert "must-not-show" not in "".join(lines)
+        assert {f"HOME={os.environ['HOME']}", f"PATH={os.environ['PATH']}", "TERM=dumb"} <= set(lines)
+
+    def test_its_time(self, root: Path) -> None:
+        """A command ends when its time is over, and the model is told."""
+        mark = new_mark()
+        assert worker(root)(f"echo begun; sleep {mark}", timeout=1) == "begun\n[ended after 1 s]"
+        assert alive(mark) == []
+
+    def test_cancelled(self, root: Path) -> None:
+        """A cancelled command leaves nothing behind, in whatever session."""
+        mark = new_mark()
+        greenlet = gevent.spawn(worker(root), f"setsid sleep {mark} & : > ready; sleep {mark}")
+        until(lambda: (root / "ready").exists())
+        assert alive(mark)
+        greenlet.kill()
+        assert alive(mark) == []
+
+    def test_long_output(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Of a long output the ends are read; an endless one ends the command."""
+        monkeypatch.setattr(module, "MAX_READ", 3 << 20)
+        text = worker(root)("seq 1 100000")
+        assert len(text) < module.MAX_OUTPUT + 100
+        assert text.startswith("1\n2\n")
+        assert "bytes left out]\n" in text
+        assert text.endswith("\n100000\n")
+        assert worker(root)("yes").endswith("y\n[ended after printing 3 MB]")
+
+    @pytest.mark.parametrize("command", ["echo \0", "echo \ud800"])
+    def test_text_that_no_program_can_have(self, root: Path, command: str) -> None:
+        """It is refused in words."""
+        assert refused(worker(root), command).startswith("command and workdir must")
+
+
+def test_state_is_hidden_around_the_workspace(tmp_path: Path) -> None:
+    """In the sandbox the state folder and the configuration outside of it show nothing."""
+    if isinstance(found := sandbox.find(), NoSandbox):
+        pytest.skip(found.reason)
+    with TemporaryDirectory(dir="/var/tmp") as folder:
+        state, config = Path(folder, "state"), Path(folder, "openclaw.json")
+        state.mkdir()
+        (state / "gateway.sqlite3").write_text("hush")
+        config.write_text("hush")
+        work = worker(state / "workspace", ExecRules("full", hidden=(state, config)))
+        assert "hush" not in work(f"ls -A {state}; cat {state}/gateway.sqlite3 {config}; echo x > made")
+        assert (state / "workspace" / "made").exists()
+        message = refused(worker(state, ExecRules("full", hidden=(state, config))), "true")
+        assert message.startswith("commands can't run here: the workspace is the folder of the gateway's own files")
+
+
+@pytest.mark.usefixtures("either")
+class TestAllowlist:
+    def test_a_listed_program_runs(self, root: Path) -> None:
+        """It has its words as they stand, quotes taken off and nothing interpreted."""
+        assert worker(root, allowing("echo", "cat"))("echo 'a  b' \"|\" $HOME *.txt '>'") == "a  b | $HOME *.txt >\n"
+
+    def test_others_are_denied(self, root: Path) -> None:
+        """The message names the program, the key and what is allowed."""
+        work = worker(root, allowing("ls", "cat"))
+        assert refused(work, "rm -rf x") == "denied by policy: 'rm' is not in tools.exec.safeBins (allowed: ls, cat)"
+        assert refused(worker(root, allowing()), "ls").endswith("'ls' is not in tools.exec.safeBins (allowed: none)")
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            "ls | sh",
+            "ls;sh",
+            "ls ; sh",
+            "ls && sh",
+            "ls & sh",
+            "ls > x",
+            "ls >x",
+            "ls 2>&1",
+            "ls $(sh)",
+            "ls `sh`",
+            "ls < x",
+        ],
+    )
+    def test_there_is_no_shell(self, root: Path, command: str) -> None:
+        """What needs a shell is denied, not half done."""
+        assert refused(worker(root, allowing("ls")), command).startswith("denied by policy: ")
+        assert list(root.iterdir()) == []
+
+    @pytest.mark.parametrize(
+        "command", ["/bin/ls", "./ls", "../ls", "", " ", "'ls", "LS", "ls\\ -l", '"ls -l"', "A=b ls"]
+    )
+    def test_only_the_bare_name(self, root: Path, command: str) -> None:
+        """A path, another spelling, an assignment or no command at all is denied."""
+        tool = exec_tool(root, allowing("ls"))
+        with pytest.raises(ToolFailed, match=r"^denied by policy: "):
+            tool.work(None, {"command": command})  # type: ignore[arg-type]
+
+    def test_a_path_is_denied_even_when_listed(self, root: Path) -> None:
+        """safeBins are names."""
+        assert refused(worker(root, allowing("./x")), "./x").startswith("denied by policy: ")
+
+    def test_a_program_of_the_agents_own_is_not_found(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A file that the agent calls like a listed program is not what runs, even when PATH leads there."""
+        root.mkdir(parents=True)
+        own = root / "mine"
+        own.write_text("#!/bin/sh\necho pwned\n")
+        own.chmod(0o755)
+        (link := root.parent / "link").symlink_to(root)
+        monkeypatch.setenv("PATH", f"{root}::.:{link}:{os.environ['PATH']}")
+        work = worker(root, allowing("mine", "env"))
+        assert refused(work, "mine") == "'mine' is allowed, but not installed"
+        assert "workspace" not in work("env").partition("PATH=")[2].partition("\n")[0]
+
+
+SAFE, UNSAFE = ("ls", "cat"), ("rm", "sh", "bash", "env", "python3", "lsx")
+PIECES = st.sampled_from(
+    [
+        *SAFE,
+        *UNSAFE,
+        *"|&;<>()`'\"\\$#!~*\n\t ",
+        " && ",
+        " || ",
+        "$(",
+        "${IFS}",
+        "@",
+        "@/rm",
+        "./own",
+        "../",
+        "=",
+        "-c",
+        "%",
+    ]
+)
+
+
+@example("ls -l")
+@example("cat x y")
+@example("ls;rm")
+@example("@/rm x")
+@example("ls\nrm")
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(PIECES | st.text(max_size=3), min_size=1, max_size=8).map("".join))
+@pytest.mark.usefixtures("bare")
+def test_nothing_else_is_ever_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    """Whatever the command is: of programs that note their start, only listed ones do, and once at most."""
+    bins, root, notes = tmp_path / "bin", tmp_path / "workspace", tmp_path / "notes"
+    for folder, names in ((bins, SAFE + UNSAFE), (root, ("own", "ls", "rm"))):
+        folder.mkdir(exist_ok=True)
+        for name in names:
+            if not (program := folder / name).exists():
+                program.write_text(f'#!/bin/sh\necho "$0" >> {notes}\n')
+                program.chmod(0o755)
+    notes.write_text("")
+    monkeypatch.setenv("PATH", f"{root}:{bins}")
+    command = command.replace("@", str(bins))
+    try:
+        exec_tool(root, allowing(*SAFE)).work(None, {"command": command})  # type: ignore[arg-type]
+    except ToolFailed:
+        assert notes.read_text() == ""
+    else:
+        assert notes.read_text() in {f"{bins / name}\n" for name in SAFE}
+
+
+def test_the_time_of_the_rules_is_the_most(root: Path) -> None:
+    """timeoutSeconds bounds what the model may ask for, and what it gets without asking."""
+    timeouts = [
+        exec_tool(root, ExecRules("full", timeout_seconds=most)).parameters["properties"]["timeout"]
+        for most in (None, 5, 900)
+    ]
+    assert [timeout["maximum"] for timeout in timeouts] == [600, 5, 900]
+    assert [timeout["description"] for timeout in timeouts] == [
+        "Seconds, 120 by default.",
+        "Seconds, 5 by default.",
+        "Seconds, 120 by default.",
+    ]
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_missing_sandbox_is_told_once(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The operator learns that commands have the gateway's rights, why, and what helps; once."""
+    module._warn.cache_clear()
+    work = worker(root)
+    with caplog.at_level(logging.WARNING, "gateway.tools"):
+        work("true")
+        work("true")
+    [record] = caplog.records
+    assert record.name == "gateway.tools"
+    assert "all rights of the gateway's user: no bubblewrap here; install it" in record.getMessage()

@@ -23,7 +23,7 @@ def create_app(services: Services | None = None) -> Flask:
     from app.config import Settings
     from app.http.entry import Access, Entry
     from app.openai_api import chat, models
-    from app.ops import health
+    from app.ops import health, metrics
     from app.ops.server import build_services
 
     def chat_enabled(settings: Settings) -> bool:
@@ -33,6 +33,7 @@ def create_app(services: Services | None = None) -> Flask:
         (chat.blueprint, Access(WRITE, chat_enabled)),
         (models.blueprint, Access(READ, chat_enabled)),
         (health.blueprint, Access(None)),
+        (metrics.blueprint, Access(READ)),
     ]
 
     class Application(Flask):

@@ -10,6 +10,7 @@ import gevent
 from gevent import Greenlet
 
 from app.agents.runs import Runs
+from app.agents.tools.toolbox import Toolbox
 from app.config import ConfigWatcher, Environment, LiveSettings, Settings
 from app.ops import logs
 from app.providers.catalogue import Catalogue
@@ -34,7 +35,8 @@ class Services:
         self.local_model = local_model
         self.sessions = SessionStore(open_database(settings.storage_url, check=False))
         self.catalogue = Catalogue(settings, local_model)
-        self.runs = Runs(self.live, self.sessions, lambda: self.catalogue)
+        self.toolbox = Toolbox(settings)
+        self.runs = Runs(self.live, self.sessions, lambda: self.catalogue, lambda: self.toolbox)
         self._environment = environment
         self._greenlets: list[Greenlet[[], object]] = []
         self.live.subscribe(self._apply)
@@ -45,6 +47,7 @@ class Services:
         self._spawn(lambda: watcher.run(gevent.sleep))
         self._spawn(self._prune)
         self._warm()
+        self.toolbox.start()
 
     def failing(self) -> list[str]:
         """The names of the parts that keep this process from serving well."""
@@ -58,6 +61,7 @@ class Services:
     def close(self) -> None:
         """Stop the background and close the database; what is queued for it is written first."""
         gevent.killall(self._greenlets)
+        self.toolbox.close()
         self.sessions.close()
 
     def _spawn(self, work: Callable[[], object]) -> None:
@@ -67,6 +71,7 @@ class Services:
         try:
             # What may still fail comes before the new settings are in force.
             self.catalogue = Catalogue(settings, self.local_model, self.catalogue)
+            self.toolbox = Toolbox(settings, self.toolbox)
         except Exception:
             log.exception("the changed configuration can't be used, the last good one stays")
             return
@@ -80,6 +85,7 @@ class Services:
     def _apply(self, settings: Settings) -> None:
         logs.configure(settings)
         self._warm()
+        self.toolbox.start()
 
     def _warm(self) -> None:
         if self.catalogue.uses_local():

@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from app.errors import GatewayError
-from app.providers.stream import Began, ReasoningDelta, TextDelta, Usage
+from app.providers.stream import Began, ReasoningDelta, TextDelta, ToolCallDelta, Usage
+
+
+class ToolStarted(NamedTuple):
+    """One of the agent's own tools begins. ``id`` names the call in ``ToolEnded`` too."""
+
+    id: str
+    name: str
+    arguments: Mapping[str, Any]
+
+
+class ToolEnded(NamedTuple):
+    """result: what the model reads; with ``failed`` it begins with ``error: ``."""
+
+    id: str
+    name: str
+    failed: bool
+    result: str
 
 
 class Ended(NamedTuple):
@@ -19,6 +37,7 @@ class Ended(NamedTuple):
     error: GatewayError | None = None
 
 
-Event = Began | TextDelta | ReasoningDelta | Ended
+# ToolCallDelta: calls of the caller's own tools only, counted from 0 over the whole run.
+Event = Began | TextDelta | ReasoningDelta | ToolCallDelta | ToolStarted | ToolEnded | Ended
 
-__all__ = ["Began", "Ended", "Event", "ReasoningDelta", "TextDelta"]
+__all__ = ["Began", "Ended", "Event", "ReasoningDelta", "TextDelta", "ToolCallDelta", "ToolEnded", "ToolStarted"]

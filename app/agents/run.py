@@ -12,18 +12,23 @@ import gevent
 from gevent import Timeout
 
 from app.agents.channel import Channel
+from app.agents.context import Context
 from app.agents.events import Ended, Event
-from app.agents.loop import Answer, converse
+from app.agents.loop import Answer, Loop
 from app.agents.prompt import system_prompt
 from app.agents.turn import Turn
-from app.errors import GatewayError, InternalError, RunTimeout
+from app.errors import GatewayError, InternalError, InvalidRequest, RunTimeout
 from app.ids import new_uuid
+from app.providers.images import has_images, without_images
+from app.providers.stream import Message
 from app.sessions import history, store
+from app.sessions.history import PastTurn
 from app.sessions.store import TurnRecord
 
 if TYPE_CHECKING:
     from app.agents.lanes import Place
     from app.agents.runs import Runs
+    from app.agents.tools.toolbox import Offer
 
 log = logging.getLogger("gateway.runs")
 
@@ -33,20 +38,25 @@ INTERRUPTED_MARK = " [interrupted]"
 class Run:
     """A turn on its way: a door makes it and lets it ``work``, or ``spawn`` s it to hear what happens meanwhile.
 
-    id:      names the run in logs, events and the ``x-openclaw-run-id`` header.
-    started: Unix seconds. model: the ``provider/model`` that answers.
+    id:       names the run in logs, events and the ``x-openclaw-run-id`` header.
+    runs:     what all runs of this process share. choice: the models to ask. model: the one that answers.
+    started:  Unix seconds. deadline: ``time.monotonic()`` when the run is ended.
+    window:   tokens of the model's context window, where known. offer: the agent's own tools, once the run works.
     """
 
     def __init__(self, runs: Runs, turn: Turn) -> None:
         self.id = new_uuid()
+        self.runs = runs
         self.turn = turn
-        self.model = turn.agent.model.primary
+        self.choice = turn.model or turn.agent.model
+        self.model = self.choice.primary
         self.started = time.time()
+        self.deadline = time.monotonic() + turn.agent.timeout_seconds
+        self.window: int | None = None
+        self.offer: Offer | None = None
         self.answer = Answer()
         self.ended: Ended | None = None
-        self._runs = runs
         self._places: list[Place] = []
-        self._deadline = time.monotonic() + turn.agent.timeout_seconds
         self._events: Channel[Event] = Channel()
         self._sinks: list[Callable[[Event], object]] = []
         self._greenlet: Any = None
@@ -58,7 +68,7 @@ class Run:
 
     def spawn(self) -> None:
         """Work in a greenlet of its own; ``next_event`` delivers what happens. Raises Overloaded."""
-        self._places = self._runs.admit(self)
+        self._places = self.runs.admit(self)
         self._sinks.append(self._events.put)
         self._greenlet = gevent.spawn(self._main)
 
@@ -67,7 +77,7 @@ class Run:
 
         Raises Overloaded; what goes wrong later is in the end's ``error``.
         """
-        self._places = self._runs.admit(self)
+        self._places = self.runs.admit(self)
         self._greenlet = gevent.getcurrent()
         self._main()
         assert self.ended is not None
@@ -89,6 +99,29 @@ class Run:
     def events_waiting(self) -> Iterator[Event]:
         """The events that happened already; never waits."""
         return self._events.waiting()
+
+    def wait(self, seconds: float) -> Ended | None:
+        """The end of a spawned run; None when it takes longer."""
+        self._greenlet.join(seconds)
+        return self.ended
+
+    def ask(self, session_key: str, message: str) -> Run:
+        """Begin a run of the same agent in another of its sessions, on behalf of this one. Raises Overloaded."""
+        turn = self.turn
+        asked = Turn(
+            agent=turn.agent,
+            session_key=session_key,
+            stateless=False,
+            messages=[{"role": "user", "content": message}],
+            admin=turn.admin,
+            identity=turn.identity,
+            channel="sessions_send",
+            request_id=turn.request_id,
+            behind=(*turn.behind, turn.session_key),
+        )
+        run = Run(self.runs, asked)
+        run.spawn()
+        return run
 
     def nudge(self) -> None:
         """Let the door that waits for an event have a look around."""
@@ -115,7 +148,7 @@ class Run:
                 place.leave()
             self.ended = Ended(None if error else self.answer.finish_reason, self.answer.usage, error)
             self._publish(self.ended)
-            self._runs.ended(self)
+            self.runs.ended(self)
 
     def _work(self) -> GatewayError | None:
         """Wait for the lane, let the agent answer; what went wrong comes back."""
@@ -123,14 +156,14 @@ class Run:
             f"the run passed its deadline of {self.turn.agent.timeout_seconds:g} s (agents.defaults.timeoutSeconds)"
         )
         try:
-            with Timeout(max(self._deadline - time.monotonic(), 0), late):
+            with Timeout(max(self.deadline - time.monotonic(), 0), late):
                 self._working = True
                 if self._cancelled is not None:
                     raise self._cancelled
                 for place in self._places:
                     place.wait()
                 # Only now: turns that wait for their session must not hold the agent's places from other sessions.
-                for place in self._runs.agent_places(self.turn):
+                for place in self.runs.agent_places(self.turn):
                     self._places.append(place)
                     place.wait()
                 self._converse()
@@ -145,33 +178,60 @@ class Run:
 
     def _converse(self) -> None:
         turn = self.turn
-        if turn.stateless:
-            past, new = [], list(turn.messages)
-        else:
-            self._fresh_since = self._runs.fresh_since()
-            meeting = history.meet(self._runs.sessions.history(turn.session_key, self._fresh_since), turn.messages)
-            past, new = meeting.history, meeting.new
-            if meeting.foreign:
-                log.info("run %s uses the history of its request: session %r holds another", self.id, turn.session_key)
-        self.answer.added = new
-        system = {"role": "system", "content": system_prompt(turn.agent, turn.instructions, date.today())}
-        for event in converse(self._runs.catalogue, turn, [system, *past, *new], self._deadline, self.answer):
+        runs = self.runs
+        self.offer = offer = runs.toolbox.offer(turn)
+        _check_names(turn, offer)
+        summary, past, new = self._conversation()
+        self.window = runs.catalogue.window(turn.agent, self.choice)
+        if not runs.catalogue.takes_images(self.choice):
+            past, new = _without_images(past, new, self.choice.primary)
+        context = Context(
+            system_prompt(turn.agent, turn.instructions, date.today(), self.window),
+            past,
+            new,
+            summary=summary,
+            tools=(*offer.wire, *turn.tools),
+        )
+        for event in Loop(self, context, offer):
             self._publish(event)
+        if turn.stateless and self.answer.calls:
+            runs.continuations.keep(turn, self.answer)
+
+    def _conversation(self) -> tuple[str, list[PastTurn], list[Message]]:
+        """(what was said before, in short; the turns since; the messages of this turn). Raises InvalidRequest."""
+        turn, sessions = self.turn, self.runs.sessions
+        if turn.stateless:
+            self.answer.added = list(turn.messages)
+            return "", [], history.meet((), self.runs.continuations.expand(turn)).new
+        self._fresh_since = self.runs.fresh_since()
+        summary, stored = sessions.history(turn.session_key, self._fresh_since)
+        meeting = history.meet(stored, turn.messages)
+        if summary and (meeting.foreign or not stored):
+            # The reply that the request goes on from may be one that the summary stands for.
+            whole = sessions.history(turn.session_key, self._fresh_since, whole=True).turns
+            if history.holds_reply(whole, turn.messages):
+                known = history.meet(whole, turn.messages)
+                meeting = history.Meeting(stored, known.new)
+        if meeting.foreign:
+            summary = ""
+            log.info("run %s uses the history of its request: session %r holds another", self.id, turn.session_key)
+        self.answer.added = meeting.new
+        return summary, meeting.past, meeting.new
 
     def _keep(self, error: GatewayError | None) -> None:
         """Store the turn, whole or not at all."""
         answer = self.answer
-        text = answer.text
+        messages = list(answer.added or self.turn.messages)
         if error is None:
             status = store.DONE
-        elif text:
-            status, text = store.INTERRUPTED, text + INTERRUPTED_MARK
+            messages += answer.steps
+        elif answer.parts or any("tool_calls" in message for message in answer.steps):
+            status = store.INTERRUPTED
+            messages += history.paired(answer.steps)
+            messages.append({"role": "assistant", "content": "".join(answer.said) + INTERRUPTED_MARK})
         else:
             status = store.FAILED
-        messages = list(answer.added or self.turn.messages)
-        if status != store.FAILED:
-            messages.append({"role": "assistant", "content": text})
-        self._runs.sessions.record(
+        self.runs.sessions.record(
             TurnRecord(
                 key=self.turn.session_key,
                 agent_id=self.turn.agent.id,
@@ -186,9 +246,31 @@ class Run:
                 channel=self.turn.channel,
             ),
             # As when the history was read: a long answer must not drop the very history that it was given with.
-            self._runs.fresh_since() if self._fresh_since is None else self._fresh_since,
+            self.runs.fresh_since() if self._fresh_since is None else self._fresh_since,
         )
 
     def _publish(self, event: Event) -> None:
         for sink in self._sinks:
             sink(event)
+
+
+def _check_names(turn: Turn, offer: Offer) -> None:
+    """Raise InvalidRequest where a tool of the caller has the name of one that the agent is offered."""
+    for index, tool in enumerate(turn.tools):
+        name = tool["function"]["name"]
+        if name in offer.tools:
+            where = f"tools[{index}].function.name"
+            raise InvalidRequest(f"{where}: the agent has a tool of its own that is called {name!r}", param=where)
+
+
+def _without_images(past: list[PastTurn], new: list[Message], model: str) -> tuple[list[PastTurn], list[Message]]:
+    """For a model that takes none: those of earlier turns become a word. Raises InvalidRequest for this turn's own."""
+    latest = max((i for i, message in enumerate(new) if message["role"] == "user"), default=0)
+    if has_images(new[latest:]):
+        raise InvalidRequest(
+            f"the model {model} takes no images; where it does, its entry in models.providers needs "
+            'input: ["text", "image"]',
+            param="messages",
+        )
+    past = [PastTurn(turn.id, [without_images(message) for message in turn.messages]) for turn in past]
+    return past, [without_images(message) for message in new]

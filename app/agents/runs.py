@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from app.agents.continuations import Continuations
 from app.agents.lanes import Lanes, Place
 from app.agents.turn import Turn
+from app.config import Settings
 from app.config.live import LiveSettings
 from app.errors import GatewayError, Overloaded, RunCancelled
 from app.providers.catalogue import Catalogue
@@ -16,6 +18,7 @@ from app.sessions.store import SessionStore
 
 if TYPE_CHECKING:
     from app.agents.run import Run
+    from app.agents.tools.toolbox import Toolbox
 
 log = logging.getLogger("gateway.runs")
 
@@ -32,10 +35,18 @@ def shutting_down() -> Overloaded:
 class Runs:
     """What every run of this process needs and must respect."""
 
-    def __init__(self, live: LiveSettings, sessions: SessionStore, catalogue: Callable[[], Catalogue]) -> None:
+    def __init__(
+        self,
+        live: LiveSettings,
+        sessions: SessionStore,
+        catalogue: Callable[[], Catalogue],
+        toolbox: Callable[[], Toolbox],
+    ) -> None:
         self.sessions = sessions
+        self.continuations = Continuations()
         self._live = live
         self._catalogue = catalogue
+        self._toolbox = toolbox
         self._lanes = Lanes()
         self._active: set[Run] = set()
         self.draining = False
@@ -43,6 +54,14 @@ class Runs:
     @property
     def catalogue(self) -> Catalogue:
         return self._catalogue()
+
+    @property
+    def toolbox(self) -> Toolbox:
+        return self._toolbox()
+
+    @property
+    def settings(self) -> Settings:
+        return self._live.current
 
     def __len__(self) -> int:
         return len(self._active)
@@ -68,7 +87,8 @@ class Runs:
 
     def agent_places(self, turn: Turn) -> list[Place]:
         """The place among the agent's own runs, for a run whose session's turn came."""
-        if turn.agent.max_concurrent is None:
+        # A run that others wait for must not wait for them in turn.
+        if turn.agent.max_concurrent is None or turn.behind:
             return []
         return [self._lanes.join(("agent", turn.agent.id), capacity=turn.agent.max_concurrent)]
 
@@ -88,10 +108,11 @@ class Runs:
         error, usage = run.ended.error, run.ended.usage
         log.log(
             logging.INFO if error is None or isinstance(error, RunCancelled) else logging.WARNING,
-            "run %s agent=%s model=%s session=%s %s in %.0f ms, usage %d+%d%s",
+            "run %s agent=%s model=%s tools=%s session=%s %s in %.0f ms, usage %d+%d%s",
             run.id,
             run.turn.agent.id,
             run.model,
+            run.offer.label if run.offer else "-",
             run.turn.session_key,
             run.ended.finish_reason or "failed",
             (time.time() - run.started) * 1000,

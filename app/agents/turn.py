@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.config.settings import Agent
+from app.config.settings import Agent, ModelChoice
 from app.providers.stream import Message
 
 
@@ -18,7 +18,13 @@ class Turn:
     messages:     OpenAI chat messages without system messages; at least one.
     instructions: what system and developer messages said, for this run only.
     sampling:     fields of the OpenAI request that go to the provider.
+    tools:        the caller's own, OpenAI function tools; a call to one of them ends the run.
+    tool_choice:  ``none``, ``auto``, ``required`` or OpenAI's object that names one of ``tools``.
+    model:        instead of the agent's.
+    admin:        the caller may see and use every session, so the agent may, too.
+    identity:     who asks, where callers are told apart.
     channel:      where the message came from, as the caller says.
+    behind:       session keys whose runs wait for this one.
     """
 
     agent: Agent
@@ -27,5 +33,11 @@ class Turn:
     messages: Sequence[Message]
     instructions: str = ""
     sampling: Mapping[str, Any] = field(default_factory=dict)
+    tools: Sequence[Mapping[str, Any]] = ()
+    tool_choice: str | Mapping[str, Any] | None = None
+    model: ModelChoice | None = None
+    admin: bool = False
+    identity: str | None = None
     channel: str | None = None
     request_id: str | None = None
+    behind: tuple[str, ...] = ()

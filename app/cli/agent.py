@@ -79,6 +79,8 @@ def _turn(settings: Settings, text: str, agent_id: str | None, session_key: str 
         session_key=keys.of_header(chosen.id, session_key) if session_key else keys.stateless(chosen.id),
         stateless=session_key is None,
         messages=[{"role": "user", "content": text}],
+        # Whoever may read the configuration here is the operator.
+        admin=True,
         channel="cli",
     )
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from app.config import settings as kinds
 from app.config.environment import Environment
 from app.config.rules import auth_mode, written_agents
+from app.config.well_known import well_known_keys, well_known_provider
 
 Data = Mapping[str, Any]
 T = TypeVar("T")
@@ -20,7 +21,6 @@ def assemble(data: Data, environment: Environment, warnings: tuple[str, ...]) ->
     session, logging = data.get("session", {}), data.get("logging", {})
     maintenance = session.get("maintenance", {})
     agents, default_agent = _agents(data, environment)
-    providers = data.get("models", {}).get("providers", {})
     servers = data.get("mcp", {}).get("servers", {})
     return kinds.Settings(
         path=environment.config_path,
@@ -28,7 +28,7 @@ def assemble(data: Data, environment: Environment, warnings: tuple[str, ...]) ->
         gateway=_gateway(data.get("gateway", {}), environment),
         agents=MappingProxyType(agents),
         default_agent=default_agent,
-        providers=MappingProxyType({name: _provider(name, provider) for name, provider in providers.items()}),
+        providers=MappingProxyType(_providers(data.get("models", {}).get("providers", {}), agents, environment)),
         storage_url=data.get("storage", {}).get("url") or f"sqlite:///{environment.state_dir}/gateway.sqlite3",
         tools=_tools({"profile": "minimal"}, data.get("tools", {})),
         mcp_servers=MappingProxyType({name: _server(name, server) for name, server in servers.items()}),
@@ -87,6 +87,14 @@ def _gateway(gateway: Data, environment: Environment) -> kinds.Gateway:
         control_ui=_make(kinds.ControlUi, gateway.get("control_ui", {})),
         reload_mode=gateway.get("reload", {}).get("mode", "hybrid"),
     )
+
+
+def _providers(written: Data, agents: Mapping[str, kinds.Agent], environment: Environment) -> dict[str, kinds.Provider]:
+    providers = {name: _provider(name, provider) for name, provider in written.items()}
+    chosen = {ref for agent in agents.values() for ref in (agent.model.primary, *agent.model.fallbacks)}
+    wanted = {ref.partition("/")[0] for ref in chosen} - providers.keys()
+    keys = well_known_keys(environment)
+    return providers | {name: well_known_provider(name, key) for name, key in keys.items() if name in wanted}
 
 
 def _provider(name: str, provider: Data) -> kinds.Provider:

@@ -53,7 +53,7 @@ def load(environment: Environment) -> Settings:
     if report.faults:
         raise ConfigError(*report.faults.values())
     warnings = _warnings(environment, text is not None, known, report)
-    return assemble(data, environment, (*warnings, *unsupported(resolved, data)))
+    return assemble(data, environment, (*warnings, *unsupported(resolved)))
 
 
 def _read(path: Path) -> str | None:

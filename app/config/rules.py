@@ -12,6 +12,7 @@ from typing import Any
 from app.config.environment import Environment
 from app.config.faults import KeyPath, Report, shown
 from app.config.settings import LOCAL_MODEL
+from app.config.well_known import WELL_KNOWN, well_known_keys
 
 Data = Mapping[str, Any]
 
@@ -27,7 +28,7 @@ def check_rules(data: Data, environment: Environment, report: Report) -> None:
     _bind(data.get("gateway", {}), report)
     _auth(data.get("gateway", {}), environment, report)
     _agents(data.get("agents", {}), report)
-    _models(data, report)
+    _models(data, environment, report)
 
 
 def auth_mode(auth: Data, environment: Environment) -> str:
@@ -113,12 +114,12 @@ def _agents(agents: Data, report: Report) -> None:
             marked = marked or path
 
 
-def _models(data: Data, report: Report) -> None:
+def _models(data: Data, environment: Environment, report: Report) -> None:
     if not report.sound("models.providers"):
         return
     providers: Data = data.get("models", {}).get("providers", {})
     local, _, built_in = LOCAL_MODEL.partition("/")
-    catalogue: dict[str, list[str]] = {local: [built_in]}
+    catalogue: dict[str, list[str]] = {local: [built_in]} | {name: [] for name in well_known_keys(environment)}
     for name, provider in providers.items():
         models = provider.get("models", [])
         # A faulty list may lack entries, so any id will do until it is mended.
@@ -155,6 +156,9 @@ def _model_choice(path: KeyPath, choice: Data, catalogue: Mapping[str, list[str]
     for where, name in chosen:
         provider, _, model = name.partition("/")
         if provider not in catalogue:
-            report.add(where, f"a model of a provider in models.providers (now: {', '.join(sorted(catalogue))})")
+            allowed = f"a model of a provider in models.providers (now: {', '.join(sorted(catalogue))})"
+            if known := WELL_KNOWN.get(provider):
+                allowed += f", or set {known.variable} to its key"
+            report.add(where, allowed)
         elif catalogue[provider] and model not in catalogue[provider]:
             report.add(where, ", ".join(f"{provider}/{known}" for known in catalogue[provider]))

@@ -175,7 +175,10 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """One entry of ``models.providers``. ``local`` is built in and not listed here unless the file configures it."""
+    """One entry of ``models.providers``, or a well-known one that an agent names and the environment has the key of.
+
+    ``local`` is built in and not listed here unless the file configures it.
+    """
 
     id: str
     base_url: str
@@ -184,7 +187,8 @@ class Provider:
     headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     timeout_seconds: float = 120
     models: tuple[Model, ...] = ()
-    max_tokens_field: str | None = None  # of models that the list doesn't name
+    input: tuple[str, ...] = ("text",)  # of models that the list doesn't name
+    max_tokens_field: str | None = None  # the same
 
 
 @dataclass(frozen=True, slots=True)

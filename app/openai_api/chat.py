@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import Blueprint, Response, current_app
 
-from app.agents.events import Ended, Event, ReasoningDelta, TextDelta
+from app.agents.events import Ended, Event, ReasoningDelta, TextDelta, ToolCallDelta
 from app.agents.registry import DEFAULT_MODEL, agent_of_request
 from app.agents.run import Run
 from app.agents.turn import Turn
 from app.auth import ADMIN, Caller
 from app.config import Settings
-from app.errors import InvalidRequest, RunCancelled
+from app.config.settings import ModelChoice
+from app.errors import GatewayError, InvalidRequest, ModelNotFound, RunCancelled
 from app.http.body import read_json
 from app.http.client import ClientWatch
 from app.http.entry import current
 from app.http.envelope import JSON
 from app.idle import IdleTimer
+from app.openai_api import idempotency, images
 from app.openai_api.completions import KEEP_ALIVE, Chunks, completion
 from app.openai_api.schemas import load_chat_completion, sampling_of
 from app.services import Services
 from app.sessions import keys
+from app.sessions.answers import Claim, KeptAnswer
 
 blueprint = Blueprint("chat", __name__)
 
@@ -32,9 +35,7 @@ SILENCE = 15.0
 # Seconds that headers and role chunk wait for the provider, so that an early failure is a plain HTTP error.
 HEADERS_WITHIN = 1.0
 
-# To ignore them would be to answer another request than the one that was sent.
-_UNSUPPORTED_HEADERS = ("HTTP_X_OPENCLAW_MODEL", "HTTP_IDEMPOTENCY_KEY")
-
+EVENT_STREAM = "text/event-stream"
 STREAM_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 
 
@@ -43,26 +44,79 @@ def create() -> Response:
     services: Services = current_app.extensions["gateway"]
     settings = services.live.current
     asked, known = current()
-    chat = load_chat_completion(read_json(asked.environ, settings.gateway.chat_completions.max_body_bytes))
-    run = Run(services.runs, _turn(settings, chat, asked.environ, known.caller, known.request_id))
-    model = chat.get("model", DEFAULT_MODEL).strip()
-    reasoning = settings.gateway.chat_completions.reasoning
-    known.headers["x-openclaw-session-key"] = keys.for_header(run.turn.session_key)
-    known.headers["x-openclaw-run-id"] = run.id
-    if chat.get("stream"):
-        return _stream(run, asked.environ, model, chat, reasoning)
-    watch = ClientWatch(asked.environ, lambda: run.cancel(_client_gone()))
+    body = read_json(asked.environ, settings.gateway.chat_completions.max_body_bytes)
+    chat = load_chat_completion(body)
+    turn = _turn(services, settings, chat, asked.environ, known)
+    claim = idempotency.claim(services.sessions.answers, asked.environ, known.caller, asked.path, body)
+    if isinstance(claim, KeptAnswer):
+        return idempotency.replay(claim)
+    try:
+        images.resolve(chat["messages"], settings.gateway.chat_completions.images)
+        run = Run(services.runs, turn)
+        known.headers["x-openclaw-session-key"] = keys.for_header(turn.session_key)
+        known.headers["x-openclaw-run-id"] = run.id
+        render = _stream if chat.get("stream") else _whole
+        return render(_Request(run, asked.environ, chat, settings.gateway.chat_completions.reasoning, claim))
+    except BaseException:
+        if claim is not None:
+            claim.free()
+        raise
+
+
+class _Request(NamedTuple):
+    """A run and how its caller wants it told. claim: of its Idempotency-Key, freed by whoever fails."""
+
+    run: Run
+    environ: dict[str, Any]
+    chat: dict[str, Any]
+    reasoning: bool
+    claim: Claim | None
+
+    @property
+    def model(self) -> str:
+        """As the caller wrote it."""
+        return str(self.chat.get("model", DEFAULT_MODEL)).strip()
+
+    def watch(self) -> ClientWatch:
+        return ClientWatch(self.environ, self.client_gone)
+
+    def client_gone(self) -> None:
+        self.run.cancel(RunCancelled("the client closed its connection"))
+
+    def keep(self, content_type: str, body: bytes) -> None:
+        if self.claim is not None:
+            headers = {
+                "Content-Type": content_type,
+                "x-openclaw-session-key": keys.for_header(self.run.turn.session_key),
+                "x-openclaw-run-id": self.run.id,
+            }
+            idempotency.keep(self.claim, headers, body)
+
+
+def _whole(request: _Request) -> Response:
+    run = request.run
+    watch = request.watch()
     try:
         ended = run.work()
     finally:
         watch.close()
     if ended.error is not None:
-        raise ended.error
-    return Response(completion(run, model, ended, reasoning=reasoning), content_type=JSON)
+        raise _told(run, ended.error)
+    body = completion(run, request.model, ended, reasoning=request.reasoning)
+    request.keep(JSON, body)
+    return Response(body, content_type=JSON)
 
 
-def _turn(settings: Settings, chat: dict[str, Any], environ: dict[str, Any], caller: Caller, request_id: str) -> Turn:
+def _told(run: Run, error: GatewayError) -> GatewayError:
+    """SDKs send a failed request again by themselves: not one that has changed something already."""
+    if run.answer.changed:
+        error.headers["x-should-retry"] = "false"
+    return error
+
+
+def _turn(services: Services, settings: Settings, chat: dict[str, Any], environ: dict[str, Any], known: Any) -> Turn:
     """The turn that a request asks for. Raises InvalidRequest, ModelNotFound, Forbidden."""
+    caller: Caller = known.caller
     wanted_key = _header(environ, "HTTP_X_OPENCLAW_SESSION_KEY")
     if wanted_key:
         if caller.mode == "trusted-proxy":
@@ -74,10 +128,6 @@ def _turn(settings: Settings, chat: dict[str, Any], environ: dict[str, Any], cal
         agent_id=_header(environ, "HTTP_X_OPENCLAW_AGENT_ID") or _header(environ, "HTTP_X_OPENCLAW_AGENT"),
         session_key=wanted_key,
     )
-    for name in _UNSUPPORTED_HEADERS:
-        if environ.get(name):
-            header = _header_name(name)
-            raise InvalidRequest(f"the header {header} is not supported by this version", param=header)
     conversation = chat["messages"]
     user = chat.get("user")
     stateless = not (wanted_key or user)
@@ -97,9 +147,27 @@ def _turn(settings: Settings, chat: dict[str, Any], environ: dict[str, Any], cal
         messages=conversation.messages,
         instructions=conversation.instructions,
         sampling=sampling_of(chat),
+        tools=chat.get("tools", ()),
+        tool_choice=chat.get("tool_choice"),
+        model=_model(services, environ, caller),
+        admin=ADMIN in caller.scopes,
+        identity=caller.identity,
         channel=_header(environ, "HTTP_X_OPENCLAW_MESSAGE_CHANNEL"),
-        request_id=request_id,
+        request_id=known.request_id,
     )
+
+
+def _model(services: Services, environ: dict[str, Any], caller: Caller) -> ModelChoice | None:
+    """The model that the request asks for instead of the agent's. Raises Forbidden, ModelNotFound."""
+    wanted = _header(environ, "HTTP_X_OPENCLAW_MODEL")
+    if wanted is None:
+        return None
+    caller.require(ADMIN)
+    if not services.catalogue.knows(wanted):
+        raise ModelNotFound(
+            f"model {wanted[:100]!r} is not in models.providers; write it as provider/model", param="x-openclaw-model"
+        )
+    return ModelChoice(wanted)
 
 
 def _header(environ: dict[str, Any], name: str) -> str | None:
@@ -118,14 +186,11 @@ def _header_name(name: str) -> str:
     return name.removeprefix("HTTP_").replace("_", "-").lower()
 
 
-def _client_gone() -> RunCancelled:
-    return RunCancelled("the client closed its connection")
-
-
-def _stream(run: Run, environ: dict[str, Any], model: str, chat: dict[str, Any], reasoning: bool) -> Response:
+def _stream(request: _Request) -> Response:
     """Wait until the run has begun, at most a second, then answer. An error before that is raised."""
+    run = request.run
     run.spawn()
-    watch = ClientWatch(environ, lambda: run.cancel(_client_gone()))
+    watch = request.watch()
     first: list[Event] = []
     deadline = time.monotonic() + HEADERS_WITHIN
     try:
@@ -137,47 +202,80 @@ def _stream(run: Run, environ: dict[str, Any], model: str, chat: dict[str, Any],
         raise
     if first and isinstance(first[0], Ended) and first[0].error is not None:
         watch.close()
-        raise first[0].error
+        raise _told(run, first[0].error)
 
-    include_usage = bool(chat.get("stream_options", {}).get("include_usage"))
-    chunks = _chunks(run, Chunks(run, model, include_usage=include_usage), first, reasoning)
-    response = Response(chunks, headers=STREAM_HEADERS, content_type="text/event-stream")
+    stream = _Stream(request)
+    response = Response(stream.blocks(first), headers=STREAM_HEADERS, content_type=EVENT_STREAM)
 
     @response.call_on_close
     def _closed() -> None:
         watch.close()
-        run.cancel(_client_gone())
+        request.client_gone()
+        stream.close()
 
     return response
 
 
-def _chunks(run: Run, chunks: Chunks, first: list[Event], reasoning: bool) -> Iterator[bytes]:
-    """What goes over the wire. Tokens that wait are written together: a stream that lags catches up."""
-    waiting = first
-    rendered = [chunks.role()]
-    silence = IdleTimer(SILENCE, run.nudge)
-    try:
-        while True:
-            for event in waiting:
-                if isinstance(event, TextDelta):
-                    rendered.append(chunks.text(event.text))
-                elif isinstance(event, ReasoningDelta):
-                    if reasoning:
-                        rendered.append(chunks.reasoning(event.text))
-                elif isinstance(event, Ended):
-                    rendered.append(chunks.end(event))
-                    yield b"".join(rendered)
+class _Stream:
+    """A run on its way to a caller as server-sent events."""
+
+    def __init__(self, request: _Request) -> None:
+        self._request = request
+        include_usage = bool(request.chat.get("stream_options", {}).get("include_usage"))
+        self._chunks = Chunks(request.run, request.model, include_usage=include_usage)
+        # Everything so far, for an answer that is kept.
+        self._sent: list[bytes] = []
+
+    def blocks(self, first: list[Event]) -> Iterator[bytes]:
+        """What goes over the wire. Tokens that wait are written together: a stream that lags catches up."""
+        run = self._request.run
+        waiting, block = first, self._chunks.role()
+        silence = IdleTimer(SILENCE, run.nudge)
+        try:
+            while True:
+                block += self._rendered(waiting)
+                if waiting and isinstance(waiting[-1], Ended):
+                    self._keep(waiting[-1], block)
+                    yield block
                     return
-            if rendered:
-                yield b"".join(rendered)
-                silence.touch()
-            following = run.next_event()
-            if following is not None:
-                waiting = [following, *run.events_waiting()]
-                rendered = []
-            else:
-                waiting = []
-                rendered = [KEEP_ALIVE]
-                silence.restart(SILENCE)
-    finally:
-        silence.stop()
+                if block:
+                    if self._request.claim is not None:
+                        self._sent.append(block)
+                    yield block
+                    silence.touch()
+                following = run.next_event()
+                if following is not None:
+                    waiting, block = [following, *run.events_waiting()], b""
+                else:
+                    waiting, block = [], KEEP_ALIVE
+                    silence.restart(SILENCE)
+        finally:
+            silence.stop()
+
+    def close(self) -> None:
+        """The caller has all of it, or left. A run that ended well meanwhile is kept for its key all the same."""
+        claim = self._request.claim
+        if claim is None:
+            return
+        rest = list(self._request.run.events_waiting())
+        if rest and isinstance(rest[-1], Ended):
+            self._keep(rest[-1], self._rendered(rest))
+        claim.free()
+
+    def _keep(self, ended: Ended, last: bytes) -> None:
+        if ended.error is None:
+            self._request.keep(EVENT_STREAM, b"".join(self._sent) + last)
+
+    def _rendered(self, events: list[Event]) -> bytes:
+        rendered = []
+        for event in events:
+            if isinstance(event, TextDelta):
+                rendered.append(self._chunks.text(event.text))
+            elif isinstance(event, ReasoningDelta):
+                if self._request.reasoning:
+                    rendered.append(self._chunks.reasoning(event.text))
+            elif isinstance(event, ToolCallDelta):
+                rendered.append(self._chunks.tool_call(event))
+            elif isinstance(event, Ended):
+                rendered.append(self._chunks.end(event))
+        return b"".join(rendered)

@@ -12,7 +12,7 @@ import orjson
 
 from app.agents.events import Ended
 from app.agents.run import Run
-from app.providers.stream import Usage
+from app.providers.stream import ToolCallDelta, Usage
 
 DONE = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": keep-alive\n\n"
@@ -31,6 +31,9 @@ def completion(run: Run, model: str, ended: Ended, *, reasoning: bool) -> bytes:
     """The body of a non-streaming answer."""
     answer = run.answer
     message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None}
+    if answer.calls:
+        message["content"] = answer.text or None
+        message["tool_calls"] = answer.calls
     if reasoning and answer.reasoning:
         message["reasoning_content"] = "".join(answer.reasoning)
     return orjson.dumps(
@@ -77,6 +80,14 @@ class Chunks:
 
     def reasoning(self, text: str) -> bytes:
         return self._delta + b'{"reasoning_content":' + orjson.dumps(text) + self._text_end
+
+    def tool_call(self, part: ToolCallDelta) -> bytes:
+        """The first part of a call has its id and name, the others only more of its arguments."""
+        function = {"arguments": part.arguments}
+        call: dict[str, Any] = {"index": part.index, "function": function}
+        if part.name:
+            call = {"index": part.index, "id": part.id, "type": "function", "function": {"name": part.name, **function}}
+        return self._delta + b'{"tool_calls":[' + orjson.dumps(call) + b"]}" + self._more
 
     def end(self, ended: Ended) -> bytes:
         """The finish chunk, the usage chunk if asked for, ``[DONE]``; for a failed run its error instead of chunks."""

@@ -12,6 +12,8 @@ from marshmallow import ValidationError, fields
 
 from app.providers.stream import Message
 
+_DETAILS = ("auto", "low", "high", "original")
+
 # Checking them holds up every other request meanwhile.
 MOST = 10_000
 
@@ -20,12 +22,17 @@ MOST = 10_000
 class Conversation:
     """instructions: system and developer messages, joined by a blank line. messages: all others, in order.
 
-    last: where the last of ``messages`` stands in the request's own list.
+    places: where each of ``messages`` stands in the request's own list.
     """
 
     instructions: str
     messages: list[Message]
-    last: int
+    places: list[int]
+
+    @property
+    def last(self) -> int:
+        """Where the last of ``messages`` stands in the request's own list."""
+        return self.places[-1]
 
 
 class Messages(fields.Field[Conversation]):
@@ -39,7 +46,7 @@ class Messages(fields.Field[Conversation]):
             raise ValidationError("must be a list with at least one message")
         if len(value) > MOST:
             raise ValidationError(f"must hold {MOST} messages at most")
-        last = 0
+        places: list[int] = []
         instructions: list[str] = []
         messages: list[Message] = []
         for index, given in enumerate(value):
@@ -49,12 +56,12 @@ class Messages(fields.Field[Conversation]):
                     instructions.append(_instruction(given))
                 else:
                     messages.append(_READERS[role](given, messages))
-                    last = index
+                    places.append(index)
             except ValidationError as error:
                 raise ValidationError({index: error.messages}) from None
         if not any(message["role"] in ("user", "tool") for message in messages):
             raise ValidationError("must hold a user message")
-        return Conversation("\n\n".join(text for text in instructions if text), messages, last)
+        return Conversation("\n\n".join(text for text in instructions if text), messages, places)
 
 
 def _role(given: Any) -> str:
@@ -73,7 +80,7 @@ def _instruction(given: Message) -> str:
 
 
 def _user(given: Message, _before: list[Message]) -> Message:
-    return _named(given, {"role": "user", "content": _content(given)})
+    return _named(given, {"role": "user", "content": _content(given, images=True)})
 
 
 def _assistant(given: Message, before: list[Message]) -> Message:
@@ -98,7 +105,7 @@ def _tool(given: Message, _before: list[Message]) -> Message:
     call_id = given.get("tool_call_id")
     if not isinstance(call_id, str) or not call_id:
         raise ValidationError({"tool_call_id": ["must name the tool call that this answers"]})
-    return {"role": "tool", "tool_call_id": call_id, "content": _content(given)}
+    return {"role": "tool", "tool_call_id": call_id, "content": _content(given, images=True)}
 
 
 def _legacy_function(given: Message, before: list[Message]) -> Message:
@@ -109,14 +116,14 @@ def _legacy_function(given: Message, before: list[Message]) -> Message:
     for message in reversed(before):
         for call in message.get("tool_calls") or ():
             if call["function"]["name"] == name:
-                return {"role": "tool", "tool_call_id": call["id"], "content": _content(given)}
+                return {"role": "tool", "tool_call_id": call["id"], "content": _content(given, images=True)}
     raise ValidationError({"name": [f"no earlier assistant message calls {name[:64]!r}"]})
 
 
 _READERS = {"user": _user, "assistant": _assistant, "tool": _tool, "function": _legacy_function}
 
 
-def _content(given: Message) -> str | list[Message]:
+def _content(given: Message, *, images: bool = False) -> str | list[Message]:
     content = given.get("content")
     if isinstance(content, str):
         return content
@@ -129,15 +136,36 @@ def _content(given: Message) -> str | list[Message]:
             parts.append({"type": "text", "text": part["text"]})
         elif kind == "refusal" and isinstance(part.get("refusal"), str):
             parts.append({"type": "text", "text": part["refusal"]})
+        elif kind == "image_url" and images:
+            try:
+                parts.append({"type": "image_url", "image_url": _image(part.get("image_url"))})
+            except ValidationError as error:
+                raise ValidationError({"content": {index: {"image_url": error.messages}}}) from None
         else:
             reason = {
                 "text": "must hold a string in text",
-                "image_url": "images are not supported by this version",
+                "image_url": "images stand in messages of user and tool alone",
                 "input_audio": "audio is not supported",
                 "file": "files are not supported",
-            }.get(kind if isinstance(kind, str) else "", "must be a part of type text")
+            }.get(kind if isinstance(kind, str) else "", f"must be a part of type text{' or image_url' * images}")
             raise ValidationError({"content": {index: [reason]}})
     return parts
+
+
+def _image(given: Any) -> Message:
+    """The shape alone; ``app.openai_api.images`` looks at what is in it."""
+    if isinstance(given, str):
+        given = {"url": given}
+    if not isinstance(given, dict):
+        raise ValidationError("must be an object with a url")
+    if not isinstance(given.get("url"), str) or not given["url"]:
+        raise ValidationError({"url": ["must be a string: data:, http:// or https://"]})
+    image = {"url": given["url"]}
+    if given.get("detail") is not None:
+        if given["detail"] not in _DETAILS:
+            raise ValidationError({"detail": [f"must be one of {', '.join(_DETAILS)}"]})
+        image["detail"] = given["detail"]
+    return image
 
 
 def _tool_calls(given: Any) -> list[Message]:

@@ -13,6 +13,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError
 from app.errors import InvalidRequest
 from app.openai_api.fields import Flag, Number, Object, Refused, Stop, Text
 from app.openai_api.messages import Messages
+from app.openai_api.tools import CallerTools, ToolChoice, check_choice
 
 # Fields that go to the provider as they are.
 SAMPLING = (
@@ -25,9 +26,9 @@ SAMPLING = (
     "response_format",
     "reasoning_effort",
     "logit_bias",
+    "parallel_tool_calls",
 )
 
-_NO_TOOLS = "tools of the caller are not supported by this version"
 _LEGACY = "functions are not supported; use tools"
 _NO_AUDIO = "audio is not supported"
 
@@ -37,6 +38,12 @@ class ResponseFormat(Object):
         form = super()._deserialize(value, attr, data, **kwargs)
         if form.get("type") not in ("text", "json_object", "json_schema"):
             raise ValidationError({"type": ["must be text, json_object or json_schema"]})
+        if form["type"] == "json_schema":
+            described = form.get("json_schema")
+            if not isinstance(described, dict) or not isinstance(described.get("name"), str):
+                raise ValidationError({"json_schema": ["must be an object with a name and a schema"]})
+            if not isinstance(described.get("schema", {}), dict):
+                raise ValidationError({"json_schema": {"schema": ["must be an object, a JSON schema"]}})
         return form
 
 
@@ -73,8 +80,8 @@ class ChatCompletionSchema(Schema):
     audio = Refused(_NO_AUDIO)
     modalities = Refused('must be ["text"]', ["text"], [])
     parallel_tool_calls = Flag()
-    tools = Refused(_NO_TOOLS, [])
-    tool_choice = Refused(_NO_TOOLS, "none", "auto")
+    tools = CallerTools()
+    tool_choice = ToolChoice()
     functions = Refused(_LEGACY, [])
     function_call = Refused(_LEGACY, "none", "auto")
 
@@ -92,6 +99,8 @@ def load_chat_completion(body: dict[str, Any]) -> dict[str, Any]:
     """The checked fields of a request body, nulls left out. Raises InvalidRequest with the first fault's path."""
     try:
         loaded: dict[str, Any] = _schema(_FIELDS.intersection(body)).load(body)
+        if "tool_choice" in loaded:
+            check_choice(loaded)
     except ValidationError as error:
         path, reason = _first_fault(error.messages)
         raise InvalidRequest(f"{path}: {reason}", param=path) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from flask import Blueprint, Response, current_app, g
@@ -24,9 +25,23 @@ def live() -> Response:
 def ready() -> Response:
     services: Services = current_app.extensions["gateway"]
     failing = services.failing()
+    body: dict[str, Any] = {"ready": not failing, "failing": []}
     caller = g.identify()
-    shown = failing if caller is not None and READ in caller.scopes else []
-    return _json({"ready": not failing, "failing": shown}, 503 if failing else 200)
+    if caller is not None and READ in caller.scopes:
+        body |= {"failing": failing, **_details(services)}
+    return _json(body, 503 if failing else 200)
+
+
+def _details(services: Services) -> dict[str, Any]:
+    """What doesn't keep the gateway from serving, but those who run it want to know."""
+    now = time.monotonic()
+    aside = services.catalogue.standing.set_aside()
+    return {
+        "modelsSetAside": {
+            model: {"seconds": round(each.until - now), "reason": each.reason} for model, each in aside.items()
+        },
+        "mcpServers": services.toolbox.states(),
+    }
 
 
 def _json(body: dict[str, Any], status: int) -> Response:

@@ -9,6 +9,7 @@ from app.config.settings import LOCAL_MODEL, Model
 from app.errors import ProviderError
 from app.providers.local import Endpoint, LocalModel
 from app.providers.openai_completions import OpenAICompletions
+from app.providers.schema_tools import stream_with_tools
 from app.providers.stream import Delta, ModelCall
 from app.providers.upstream import Upstream
 
@@ -17,6 +18,9 @@ MODEL_ID = LOCAL_MODEL.partition("/")[2]
 DEFAULT_MAX_TOKENS = 512
 # Seconds. The slots of the model are few: a call may wait for others before its first token.
 SILENCE = 300.0
+
+# Every agent has it, and a model so small would use it where nobody asked.
+LEFT_OUT = frozenset({"session_status"})
 
 
 class LocalProvider:
@@ -29,6 +33,10 @@ class LocalProvider:
     def stream(self, call: ModelCall) -> Iterator[Delta]:
         if call.model != MODEL_ID:
             raise ProviderError(f"the built-in provider has one model, {LOCAL_MODEL}")
+        tools = [tool for tool in call.tools if tool["function"]["name"] not in LEFT_OUT]
+        return stream_with_tools(call._replace(tools=tools), self._stream)
+
+    def _stream(self, call: ModelCall) -> Iterator[Delta]:
         upstream = self._connect(max(call.deadline - time.monotonic(), 0))
         # llama.cpp notices only when it writes that its caller left: with progress it does while it reads the prompt.
         sampling = {"max_tokens": DEFAULT_MAX_TOKENS, **call.sampling, "return_progress": True}
@@ -44,6 +52,7 @@ class LocalProvider:
         if self._current is None or self._current[0] != endpoint:
             if self._current is not None:
                 self._current[1].close()
-            headers = {"Authorization": f"Bearer {endpoint.api_key}"}
+            # Its server closes a connection some moments after a streamed answer: one used again may just end.
+            headers = {"Authorization": f"Bearer {endpoint.api_key}", "Connection": "close"}
             self._current = (endpoint, Upstream("local", endpoint.base_url, headers, SILENCE, direct=True))
         return self._current[1]

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from app.config.settings import LOCAL_MODEL, Model, ModelChoice, Provider, Settings
+from app.config.settings import LOCAL_MODEL, Agent, Model, ModelChoice, Provider, Settings
 from app.errors import ProviderError
+from app.providers import anthropic_messages
+from app.providers.anthropic_messages import AnthropicMessages
 from app.providers.builtin import LocalProvider
+from app.providers.failover import Candidate, Standing, stream_with_failover
+from app.providers.images import has_images
 from app.providers.local import LocalModel
 from app.providers.openai_completions import OpenAICompletions
-from app.providers.retry import stream_with_retries
+from app.providers.openai_responses import OpenAIResponses
 from app.providers.stream import Delta, ModelCall
 from app.providers.stream import Provider as Speaker
 from app.providers.upstream import Upstream
 
 LOCAL = "local"
+# Choices whose providers are remembered; a caller may choose any model of a provider that lists none.
+MOST_CHOICES = 1000
 
 
 class Catalogue:
@@ -27,7 +33,8 @@ class Catalogue:
         self._settings = settings
         self._local: LocalProvider = previous._local if previous else LocalProvider(local_model)
         self._upstreams: dict[str, tuple[Provider, Upstream]] = {}
-        self._speakers: dict[str, Speaker] = {}
+        self._candidates: dict[ModelChoice, list[Candidate]] = {}
+        self.standing: Standing = previous.standing if previous else Standing()
         for provider in settings.providers.values():
             kept = previous._upstreams.get(provider.id) if previous else None
             if kept and kept[0] == provider:
@@ -39,12 +46,39 @@ class Catalogue:
                 upstream.close()
 
     def stream(self, choice: ModelChoice, call: ModelCall) -> Iterator[Delta]:
-        """Deltas of the chosen model's answer. ``call.model`` is set here. Raises ProviderError and its kinds."""
-        reference = choice.primary
-        provider = self._speakers.get(reference)
+        """Deltas of the chosen model's answer, or a fallback's. ``call.model`` is set here.
+
+        Raises ProviderError and its kinds.
+        """
+        candidates = self._candidates.get(choice)
+        if candidates is None:
+            if len(self._candidates) >= MOST_CHOICES:
+                self._candidates.clear()
+            candidates = [Candidate(ref, self._speaker(ref)) for ref in (choice.primary, *choice.fallbacks)]
+            self._candidates[choice] = candidates
+        if len(candidates) > 1 and has_images(call.messages):
+            # Whether the first one takes images was asked before the run began.
+            candidates = [candidates[0], *(each for each in candidates[1:] if self._takes_images(each.reference))]
+        return stream_with_failover(candidates, call, self.standing)
+
+    def knows(self, reference: str) -> bool:
+        """Whether ``provider/model`` can be asked for: a model of a provider that lists none may be any."""
+        provider_id, _, model_id = reference.partition("/")
+        provider = self._settings.providers.get(provider_id)
         if provider is None:
-            provider = self._speakers[reference] = self._speaker(reference)
-        return stream_with_retries(provider, call._replace(model=reference.partition("/")[2]))
+            return reference == LOCAL_MODEL
+        return bool(model_id) and (not provider.models or any(model.id == model_id for model in provider.models))
+
+    def takes_images(self, choice: ModelChoice) -> bool:
+        return self._takes_images(choice.primary)
+
+    def window(self, agent: Agent, choice: ModelChoice) -> int | None:
+        """Tokens that a call may have for prompt and answer, where known."""
+        known = self.model(choice.primary).context_window
+        return min(known, agent.context_tokens) if known and agent.context_tokens else known or agent.context_tokens
+
+    def _takes_images(self, reference: str) -> bool:
+        return "image" in self.model(reference).input
 
     def _speaker(self, reference: str) -> Speaker:
         """What speaks to the model, in its wire format. Raises ProviderError."""
@@ -54,20 +88,23 @@ class Catalogue:
         if provider_id not in self._upstreams:
             raise ProviderError(f"no provider {provider_id!r}; add models.providers.{provider_id} to the configuration")
         provider, upstream = self._upstreams[provider_id]
-        if provider.api != "openai-completions":
-            raise ProviderError(f"provider {provider_id} speaks {provider.api}, which this version does not")
-        return OpenAICompletions(upstream, _max_tokens_field(provider, self.model(reference)))
+        model = self.model(reference)
+        if provider.api == "anthropic-messages":
+            return AnthropicMessages(upstream, model)
+        if provider.api == "openai-responses":
+            return OpenAIResponses(upstream, model)
+        return OpenAICompletions(upstream, _max_tokens_field(provider, model))
 
     def model(self, reference: str) -> Model:
-        """What is known of ``provider/model``; for a model that no catalogue lists, its id alone."""
+        """What is known of ``provider/model``: its entry, or else its id and what its provider takes."""
         provider_id, _, model_id = reference.partition("/")
         if reference == LOCAL_MODEL and LOCAL not in self._upstreams:
             return self._local.model()
         provider = self._settings.providers.get(provider_id)
-        for model in provider.models if provider else ():
-            if model.id == model_id:
-                return model
-        return Model(id=model_id, name=model_id)
+        if provider is None:
+            return Model(id=model_id, name=model_id)
+        listed = (model for model in provider.models if model.id == model_id)
+        return next(listed, Model(id=model_id, name=model_id, input=provider.input))
 
     def uses_local(self) -> bool:
         """Whether an agent may call the built-in model, so that it has to be warm."""
@@ -78,6 +115,8 @@ class Catalogue:
 
 
 def _connect(provider: Provider) -> Upstream:
+    if provider.api == "anthropic-messages":
+        return Upstream(provider.id, provider.base_url, anthropic_messages.headers(provider), provider.timeout_seconds)
     headers = dict(provider.headers)
     if provider.api_key and not any(name.lower() == "authorization" for name in headers):
         headers["Authorization"] = f"Bearer {provider.api_key}"

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple, Protocol
 Message = dict[str, Any]
 
 
-
 def text_of(message: Message) -> str:
     """The text of a message, whether it stands as a string or as parts."""
     content = message.get("content")

@@ -73,13 +73,41 @@ messages = Table(
     Column("body", LargeBinary, nullable=False),
 )
 
+# What the model wrote down of a session's turns up to through_turn, so that its history fits a model's window.
+# The turns themselves stay. The latest one counts.
+summaries = Table(
+    "summaries",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("session", _Id, nullable=False, index=True),
+    Column("through_turn", _Id, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
+# Answers kept for callers that send a request again with its Idempotency-Key.
+# key: digest of caller, route and key. request: digest of what was asked.
+answers = Table(
+    "answers",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("request", String(64), nullable=False),
+    Column("headers", LargeBinary, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("created_at", Float, nullable=False, index=True),
+)
+
 
 def _first(connection: Connection) -> None:
-    # As the tables are today. The first later step brings a copy of them here, so that this one stays what it was.
+    # As the tables are today. The first step that changes one brings a copy here, so that this stays what it was.
     metadata.create_all(connection, tables=[sessions, turns, messages])
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (_first,)
+def _second(connection: Connection) -> None:
+    metadata.create_all(connection, tables=[summaries, answers])
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (_first, _second)
 
 
 class NewerDatabase(Exception):

@@ -15,10 +15,12 @@ from gevent.event import Event as Gate
 from app.agents.events import Ended, Event
 from app.agents.run import Run
 from app.agents.runs import Runs
+from app.agents.tools.tool import Tool
+from app.agents.tools.toolbox import Offer
 from app.agents.turn import Turn
 from app.config.live import LiveSettings
 from app.config.settings import Agent, Gateway, ModelChoice, Provider, Session, Settings
-from app.providers.stream import Began, Completed, Delta, ModelCall, TextDelta, Usage
+from app.providers.stream import Began, Completed, Delta, ModelCall, TextDelta, ToolCallDelta, Usage
 from app.sessions.database import open_database
 from app.sessions.store import SessionStore
 
@@ -52,12 +54,66 @@ def says(*tokens: str, finish: str = "stop") -> Play:
     return (Began(), *map(TextDelta, tokens), Completed(finish, USAGE))
 
 
+class Wanted(NamedTuple):
+    """A tool call that a model makes."""
+
+    id: str
+    name: str
+    arguments: str = "{}"
+
+
+def asks(*calls: Wanted, text: str = "", finish: str = "tool_calls") -> Play:
+    """A step that says ``text`` and makes ``calls``, each in two parts."""
+    deltas: list[Delta] = [TextDelta(text)] if text else []
+    for index, call in enumerate(calls):
+        half = len(call.arguments) // 2
+        deltas.append(ToolCallDelta(index, call.id, call.name, call.arguments[:half]))
+        deltas.append(ToolCallDelta(index, arguments=call.arguments[half:]))
+    return (Began(), *deltas, Completed(finish, USAGE))
+
+
+def tool(name: str, work: Callable[..., str] = lambda _run, _arguments: "done", **fields: Any) -> Tool:
+    """One of the agent's own."""
+    return Tool(name, "", fields.pop("parameters", {"type": "object"}), work, **fields)
+
+
+def theirs(*names: str) -> list[dict[str, Any]]:
+    """Tools of the caller, as a request brings them."""
+    return [{"type": "function", "function": {"name": name}} for name in names]
+
+
+def user(text: str) -> dict[str, Any]:
+    return {"role": "user", "content": text}
+
+
+def assistant(content: str | None, *calls: Wanted) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": content}
+    if calls:
+        message["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in calls
+        ]
+    return message
+
+
+def result(id: str, content: str = "done") -> dict[str, Any]:
+    message = {"role": "tool", "tool_call_id": id, "content": content}
+    return message | ({"failed": True} if content.startswith("error: ") else {})
+
+
 class FakeModel:
-    """Stands where the catalogue does. ``default``: what it plays when nothing else is enqueued."""
+    """Stands where the catalogue does.
+
+    default: what it plays when nothing else is enqueued. decide: what it plays to a call, before all others; None: as
+    without it.
+    """
 
     def __init__(self) -> None:
         self.calls: list[ModelCall] = []
+        self.context_window: int | None = None
+        self.sees_images = False
         self.default: Play = says("Hello", " world")
+        self.decide: Callable[[ModelCall], Play | None] = lambda _call: None
         self.active = 0
         self.most_active = 0
         self._queue: list[Play] = []
@@ -65,9 +121,15 @@ class FakeModel:
     def enqueue(self, *plays: Play) -> None:
         self._queue.extend(plays)
 
+    def window(self, _agent: Agent, _choice: ModelChoice) -> int | None:
+        return self.context_window
+
+    def takes_images(self, _choice: ModelChoice) -> bool:
+        return self.sees_images
+
     def stream(self, _choice: ModelChoice, call: ModelCall) -> Iterator[Delta]:
         self.calls.append(call)
-        return self._play(self._queue.pop(0) if self._queue else self.default)
+        return self._play(self.decide(call) or (self._queue.pop(0) if self._queue else self.default))
 
     def _play(self, play: Play) -> Iterator[Delta]:
         self.active += 1
@@ -82,6 +144,19 @@ class FakeModel:
                     yield step
         finally:
             self.active -= 1
+
+
+class FakeToolbox:
+    """Stands where the toolbox does: every run is offered ``tools``."""
+
+    def __init__(self) -> None:
+        self.tools: list[Tool] = []
+
+    def offer(self, _turn: Turn) -> Offer:
+        wire = [
+            {"type": "function", "function": {"name": tool.name, "parameters": tool.parameters}} for tool in self.tools
+        ]
+        return Offer({tool.name: tool for tool in self.tools}, tuple(wire), "test")
 
 
 class Stored(NamedTuple):
@@ -99,7 +174,8 @@ class Scene:
         self.model = FakeModel()
         self.live = LiveSettings(settings())
         self.sessions = SessionStore(open_database(f"sqlite:///{self.path}"))
-        self.runs = Runs(self.live, self.sessions, lambda: self.model)  # type: ignore[arg-type, return-value]
+        self.tools = FakeToolbox()
+        self.runs = Runs(self.live, self.sessions, lambda: self.model, lambda: self.tools)  # type: ignore[arg-type, return-value]
 
     def start(self, text: str = "hi", **fields: Any) -> Run:
         """A run in a greenlet of its own, see ``turn``."""

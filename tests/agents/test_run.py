@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from itertools import groupby
 from types import SimpleNamespace
+from typing import Any
 
 import gevent
 import pytest
@@ -13,6 +16,7 @@ from gevent.event import Event as Gate
 
 from app.agents import run as run_module
 from app.agents import runs as runs_module
+from app.agents.calls import INTERRUPTED
 from app.agents.events import Began, Ended, ReasoningDelta, TextDelta
 from app.agents.run import INTERRUPTED_MARK, Run
 from app.config.settings import Gateway, Provider, Session
@@ -25,19 +29,29 @@ from app.errors import (
     RunTimeout,
 )
 from app.providers.catalogue import Catalogue
-from app.providers.stream import Completed
-from tests.agents.scene import BETA, MAIN, USAGE, Scene, ended, events, says, settings, turn, until
+from app.providers.stream import Completed, ModelCall
+from app.sessions import history
+from tests.agents.scene import (
+    BETA,
+    MAIN,
+    USAGE,
+    Play,
+    Scene,
+    Wanted,
+    asks,
+    assistant,
+    ended,
+    events,
+    says,
+    settings,
+    tool,
+    turn,
+    until,
+    user,
+)
 from tests.scripted import Hang, Reply, ScriptedProvider
 
 GONE = RunCancelled("the client closed its connection")
-
-
-def user(text: str) -> dict[str, str]:
-    return {"role": "user", "content": text}
-
-
-def assistant(text: str) -> dict[str, str]:
-    return {"role": "assistant", "content": text}
 
 
 # How a run goes.
@@ -431,6 +445,61 @@ def test_a_cancel_at_any_moment_leaves_a_whole_record(scene: Scene, native_pause
             assert "abcd".startswith(run.answer.text)
         else:
             assert (turn.status, answer) == ("failed", [])
+
+
+class _Trap(_Pause):
+    """Cancels the run when it is passed for the n-th time."""
+
+    def __init__(self, run: Callable[[], Run], moment: int) -> None:
+        super().__init__()
+        self._run = run
+        self._left = moment
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._left -= 1
+        if self._left == 0:
+            self._run().cancel(GONE)
+        return super().wait(timeout)
+
+
+def test_a_cancel_at_any_moment_leaves_every_call_with_a_result(scene: Scene) -> None:
+    """Wherever a cancel hits a run with tools, the next turn reads what was done, and no call without its result."""
+    calls = [Wanted(f"c{n}", "beside" if n < 2 else "alone", f'{{"n":{n}}}') for n in range(4)]
+    plays = {"user": asks(*calls, text="Wait."), "tool": says("Done.")}
+    statuses: list[str] = []
+    for moment in range(1, 100):
+        key = f"agent:main:{moment}"
+        run = Run(scene.runs, turn("hi", key=key))
+        trap = _Trap(lambda run=run: run, moment)  # type: ignore[misc]
+
+        def work(_run: object, arguments: dict[str, Any], trap: Gate = trap) -> str:
+            for _ in range(3):
+                trap.wait()
+            return str(arguments["n"])
+
+        def play(call: ModelCall, trap: Gate = trap) -> Play:
+            return tuple(each for step in plays[call.messages[-1]["role"]] for each in (trap, step))
+
+        scene.tools.tools = [tool("alone", work), tool("beside", work, concurrent=True)]
+        scene.model.decide = play
+        run.spawn()
+        end = ended(run)
+        until(scene.at_rest)
+        stored = scene.stored()[-1]
+        statuses.append(stored.status)
+        assert (stored.status == "done") is (end.error is None)
+        assert history.paired(stored.messages) == stored.messages
+        results = [message["content"] for message in stored.messages if message["role"] == "tool"]
+        known = [(f"{n}", INTERRUPTED, history.NO_RESULT) for n in range(4)]
+        assert all(content in known[n] for n, content in enumerate(results))
+        scene.model.decide = lambda _call: None
+        scene.answer("next", key=key)
+        before = [] if stored.status == "failed" else stored.messages
+        assert scene.model.calls[-1].messages[1:] == [*before, user("next")]
+        if statuses[-2:] == ["done", "done"]:
+            break
+    # One after the other as the run gets further, and each of them was met.
+    assert [status for status, _ in groupby(statuses)] == ["failed", "interrupted", "done"]
 
 
 def test_a_cancel_closes_the_providers_connection(scene: Scene, provider: ScriptedProvider) -> None:

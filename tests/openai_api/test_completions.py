@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from openai.lib.streaming.chat import ChatCompletionStreamState
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from app.agents.events import Ended
 from app.agents.loop import Answer
 from app.errors import InternalError, ProviderRateLimit
 from app.openai_api.completions import DONE, KEEP_ALIVE, Chunks, completion, usage_of
-from app.providers.stream import Usage
+from app.providers.stream import ToolCallDelta, Usage
 
 # What a provider's JSON can hold after lone surrogates were replaced.
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
@@ -27,8 +29,14 @@ USAGE_SHOWN = {
 }
 
 
-def run(*parts: str, reasoning: tuple[str, ...] = ()) -> Any:
-    return SimpleNamespace(id="run-1", answer=Answer(parts=list(parts), reasoning=list(reasoning)))
+CALLS = [
+    {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}},
+    {"id": "c2", "type": "function", "function": {"name": "g", "arguments": "{}"}},
+]
+
+
+def run(*parts: str, reasoning: tuple[str, ...] = (), calls: Any = ()) -> Any:
+    return SimpleNamespace(id="run-1", answer=Answer(parts=list(parts), reasoning=list(reasoning), calls=list(calls)))
 
 
 def chunks(model: str = "openclaw", *, include_usage: bool = False) -> Chunks:
@@ -143,6 +151,74 @@ def test_no_reasoning_is_no_member() -> None:
     """An answer without reasoning has no empty field for it."""
     body = json.loads(completion(run("a"), "m", Ended("stop", USAGE), reasoning=True))
     assert "reasoning_content" not in body["choices"][0]["message"]
+
+
+# Tool calls.
+
+
+@pytest.mark.parametrize(("parts", "content"), [((), None), (("Let me ", "see."), "Let me see.")])
+def test_a_whole_answer_with_tool_calls(parts: tuple[str, ...], content: str | None) -> None:
+    """The calls stand in the message, beside the text or null, and the SDK's own type takes it."""
+    body = completion(run(*parts, calls=CALLS), "m", Ended("tool_calls", USAGE), reasoning=False)
+    (choice,) = json.loads(body)["choices"]
+    assert choice["message"] == {"role": "assistant", "content": content, "refusal": None, "tool_calls": CALLS}
+    parsed_by_sdk = ChatCompletion.model_validate_json(body, strict=True).choices[0]
+    assert parsed_by_sdk.finish_reason == "tool_calls"
+    assert [call.to_dict() for call in parsed_by_sdk.message.tool_calls or ()] == CALLS
+
+
+def test_an_answer_without_calls_has_no_member_for_them() -> None:
+    """An empty text is a text, and no calls are none, not an empty list."""
+    (choice,) = json.loads(completion(run(), "m", Ended("stop", USAGE), reasoning=False))["choices"]
+    assert choice["message"] == {"role": "assistant", "content": "", "refusal": None}
+
+
+PARTS = [
+    ToolCallDelta(0, "c1", "f"),
+    ToolCallDelta(0, arguments='{"a"'),
+    ToolCallDelta(0, arguments=":1}"),
+    ToolCallDelta(1, "c2", "g", "{}"),
+]
+
+
+def test_the_parts_of_a_tool_call() -> None:
+    """The first one has index, id, type and name, the others index and arguments alone, as OpenAI sends them."""
+    deltas = [parsed(chunks().tool_call(part))[0]["choices"][0] for part in PARTS]
+    assert [choice.pop("delta") for choice in deltas] == [
+        {"tool_calls": [{"index": 0, "id": "c1", "type": "function", "function": {"name": "f", "arguments": ""}}]},
+        {"tool_calls": [{"index": 0, "function": {"arguments": '{"a"'}}]},
+        {"tool_calls": [{"index": 0, "function": {"arguments": ":1}"}}]},
+        {"tool_calls": [{"index": 1, "id": "c2", "type": "function", "function": {"name": "g", "arguments": "{}"}}]},
+    ]
+    assert deltas == [{"index": 0, "finish_reason": None, "logprobs": None}] * 4
+
+
+def test_the_sdk_puts_a_streamed_answer_together() -> None:
+    """Every chunk of a whole stream is valid for the SDK, and its calls are the very ones that were made."""
+    rendering = chunks(include_usage=True)
+    stream = rendering.role() + rendering.reasoning("hm") + rendering.text("Let me see.")
+    stream += b"".join(map(rendering.tool_call, PARTS)) + rendering.end(Ended("tool_calls", USAGE))
+    *events, done = parsed(stream)
+    state: Any = ChatCompletionStreamState()
+    for event in events:
+        state.handle_chunk(ChatCompletionChunk.model_validate(event, strict=True))
+    whole = state.get_final_completion()
+    (choice,) = whole.choices
+    assert (choice.finish_reason, choice.message.content) == ("tool_calls", "Let me see.")
+    made = [(call.id, call.function.name, call.function.arguments) for call in choice.message.tool_calls]
+    assert made == [("c1", "f", '{"a":1}'), ("c2", "g", "{}")]
+    assert whole.usage.total_tokens == 9
+    assert done == "[DONE]"
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(TEXT, st.text(st.characters(exclude_categories=["Cs"]), min_size=1), TEXT)
+def test_any_tool_call_is_one_event(id: str, name: str, arguments: str) -> None:
+    """Whatever a model writes as a name or arguments comes back as it was."""
+    (event,) = parsed(chunks().tool_call(ToolCallDelta(3, id, name, arguments)))
+    assert event["choices"][0]["delta"]["tool_calls"] == [
+        {"index": 3, "id": id, "type": "function", "function": {"name": name, "arguments": arguments}}
+    ]
 
 
 def test_usage() -> None:

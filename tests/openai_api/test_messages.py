@@ -41,7 +41,7 @@ def test_a_conversation_stays_as_it_is() -> None:
         {"role": "assistant", "content": "so"},
         user(PARTS),
     ]
-    assert load(*conversation) == Conversation("", conversation, len(conversation) - 1)
+    assert load(*conversation) == Conversation("", conversation, [0, 1, 2, 3, 4])
 
 
 def test_instructions_are_joined_by_a_blank_line() -> None:
@@ -53,7 +53,8 @@ def test_instructions_are_joined_by_a_blank_line() -> None:
         {"role": "system", "content": ""},
         {"role": "system", "content": "C"},
     )
-    assert loaded == Conversation("A\n\nab\n\nC", [user()], 1)
+    assert loaded == Conversation("A\n\nab\n\nC", [user()], [1])
+    assert loaded.last == 1
 
 
 def test_what_is_not_known_of_a_message_is_dropped() -> None:
@@ -172,13 +173,12 @@ def test_faults_name_their_field(message: Any, fault: Any) -> None:
 @pytest.mark.parametrize(
     ("part", "reason"),
     [
-        (5, "must be a part of type text"),
-        ({}, "must be a part of type text"),
-        ({"type": "video"}, "must be a part of type text"),
-        ({"type": ["text"], "text": "a"}, "must be a part of type text"),
+        (5, "must be a part of type text or image_url"),
+        ({}, "must be a part of type text or image_url"),
+        ({"type": "video"}, "must be a part of type text or image_url"),
+        ({"type": ["text"], "text": "a"}, "must be a part of type text or image_url"),
         ({"type": "text"}, "must hold a string in text"),
         ({"type": "text", "text": 5}, "must hold a string in text"),
-        ({"type": "image_url", "image_url": {"url": "x"}}, "images are not supported by this version"),
         ({"type": "input_audio"}, "audio is not supported"),
         ({"type": "file"}, "files are not supported"),
     ],
@@ -186,6 +186,55 @@ def test_faults_name_their_field(message: Any, fault: Any) -> None:
 def test_a_part_that_is_not_taken(part: Any, reason: str) -> None:
     """The fault names the part by its number and says why."""
     assert faults(user([PARTS[0], part])) == {0: {"content": {1: [reason]}}}
+
+
+IMAGE = {"type": "image_url", "image_url": {"url": "data:x", "detail": "low"}}
+
+
+def test_images_of_users_and_tools() -> None:
+    """An image part keeps its URL and detail, in messages of both roles; a URL alone is an image too."""
+    extra = {"type": "image_url", "image_url": {"url": "data:x", "detail": "low", "x": 1}, "cache_control": {}}
+    call = {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}}
+    messages = load(
+        user([PARTS[0], extra]),
+        {"role": "tool", "tool_call_id": "c1", "content": [extra]},
+        call,
+        {"role": "function", "name": "f", "content": [extra]},
+        user([{"type": "image_url", "image_url": "https://a/b"}]),
+        user([{"type": "image_url", "image_url": {"url": "data:x", "detail": None}}]),
+    ).messages
+    assert messages[0]["content"] == [PARTS[0], IMAGE]
+    assert messages[1]["content"] == messages[3]["content"] == [IMAGE]
+    assert messages[4]["content"] == [{"type": "image_url", "image_url": {"url": "https://a/b"}}]
+    assert messages[5]["content"] == [{"type": "image_url", "image_url": {"url": "data:x"}}]
+
+
+@pytest.mark.parametrize("role", ["system", "developer", "assistant"])
+def test_images_of_others(role: str) -> None:
+    """Who does not see can't show: other roles hold text alone."""
+    reason = "images stand in messages of user and tool alone"
+    assert faults(user(), {"role": role, "content": [PARTS[0], IMAGE]}) == {1: {"content": {1: [reason]}}}
+
+
+@pytest.mark.parametrize(
+    ("image", "fault"),
+    [
+        (None, ["must be an object with a url"]),
+        (5, ["must be an object with a url"]),
+        (["x"], ["must be an object with a url"]),
+        ({}, {"url": ["must be a string: data:, http:// or https://"]}),
+        ({"url": 5}, {"url": ["must be a string: data:, http:// or https://"]}),
+        ({"url": ""}, {"url": ["must be a string: data:, http:// or https://"]}),
+        ("", {"url": ["must be a string: data:, http:// or https://"]}),
+        ({"url": "x", "detail": "huge"}, {"detail": ["must be one of auto, low, high, original"]}),
+        ({"url": "x", "detail": ["low"]}, {"detail": ["must be one of auto, low, high, original"]}),
+    ],
+)
+def test_an_image_of_another_shape(image: Any, fault: Any) -> None:
+    """The fault stands at the field of the image that is wrong."""
+    assert faults(user([PARTS[0], {"type": "image_url", "image_url": image}])) == {
+        0: {"content": {1: {"image_url": fault}}}
+    }
 
 
 @pytest.mark.parametrize(
@@ -222,7 +271,8 @@ ALMOST = st.fixed_dictionaries(
         "content": JSON
         | st.lists(
             st.fixed_dictionaries(
-                {"type": st.sampled_from(["text", "refusal", "file"]) | JSON}, optional={"text": JSON, "refusal": JSON}
+                {"type": st.sampled_from(["text", "refusal", "file", "image_url"]) | JSON},
+                optional={"text": JSON, "refusal": JSON, "image_url": JSON},
             )
         ),
         "name": JSON,

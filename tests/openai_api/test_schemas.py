@@ -31,7 +31,7 @@ def refusal(**fields: Any) -> tuple[str | None, str]:
 
 def test_the_least_body() -> None:
     """Messages are all that a request needs."""
-    assert load() == {"messages": Conversation("", MESSAGES, len(MESSAGES) - 1)}
+    assert load() == {"messages": Conversation("", MESSAGES, [0])}
 
 
 def test_nulls_and_unknown_fields_are_left_out() -> None:
@@ -43,8 +43,10 @@ def test_nulls_and_unknown_fields_are_left_out() -> None:
 def test_harmless_values_are_taken() -> None:
     """What says nothing but the default passes."""
     assert load(n=1, logprobs=False, stop="", modalities=["text"], tools=[], tool_choice="auto", functions=[]) == {
-        "messages": Conversation("", MESSAGES, len(MESSAGES) - 1),
+        "messages": Conversation("", MESSAGES, [0]),
         "stop": [],
+        "tools": [],
+        "tool_choice": "auto",
     }
 
 
@@ -65,7 +67,7 @@ def test_harmless_values_are_taken() -> None:
         ("logprobs", [True, 1]),
         ("audio", [{}, {"voice": "alloy"}]),
         ("modalities", [["text", "audio"], ["audio"], "text"]),
-        ("tools", [[{"type": "function", "function": {"name": "f"}}], {}, "f"]),
+        ("tools", [{}, "f", True]),
         ("tool_choice", ["required", {"type": "function"}]),
         ("parallel_tool_calls", ["yes", 1]),
         ("functions", [[{"name": "f"}]]),
@@ -107,16 +109,16 @@ def test_no_messages_at_all() -> None:
         ({"response_format": {}}, "response_format.type"),
         ({"response_format": {"type": ["text"]}}, "response_format.type"),
         ({"stream_options": {"include_usage": "yes"}}, "stream_options.include_usage"),
+        ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools[0].function.name"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]},
+            "messages[0].content[0].image_url.url",
+        ),
     ],
 )
 def test_a_fault_is_named_by_its_path(fields: dict[str, Any], param: str) -> None:
     """The param leads to the very value."""
     assert refusal(**fields)[0] == param
-
-
-def test_legacy_functions_are_told_of_tools() -> None:
-    """The message names what to use instead."""
-    assert "tools" in refusal(functions=[{"name": "f"}])[1]
 
 
 def test_what_goes_to_the_provider() -> None:
@@ -131,8 +133,18 @@ def test_what_goes_to_the_provider() -> None:
         "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {}}},
         "reasoning_effort": "low",
         "logit_bias": {"50256": -100},
+        "parallel_tool_calls": False,
     }
-    chat = load(**sampling, user="u", model="openclaw", stream=True, stream_options={"include_usage": True}, n=1)
+    chat = load(
+        **sampling,
+        tools=[],
+        tool_choice="auto",
+        user="u",
+        model="openclaw",
+        stream=True,
+        stream_options={"include_usage": True},
+        n=1,
+    )
     assert sampling_of(chat) == sampling
 
 

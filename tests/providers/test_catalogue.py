@@ -12,11 +12,13 @@ import pytest
 
 from app.config.settings import LOCAL_MODEL, Agent, Model, ModelChoice, Provider, Settings
 from app.errors import ProviderError
+from app.providers import catalogue as catalogue_module
 from app.providers.builtin import DEFAULT_MAX_TOKENS
 from app.providers.catalogue import Catalogue
+from app.providers.stream import Began
 from tests.agents.scene import MAIN, settings
 from tests.providers.scene import RawServer, call, collected, response, text_of, until
-from tests.scripted import Reply, ScriptedProvider
+from tests.scripted import Reply, ScriptedProvider, Status
 
 
 class FakeLocal:
@@ -76,10 +78,25 @@ def test_an_unknown_provider_says_what_to_add(entry: Provider, reference: str) -
         ask(catalogue(entry), reference)
 
 
-def test_a_wire_format_that_is_not_spoken(entry: Provider) -> None:
-    """A provider of another format is refused by name."""
-    with pytest.raises(ProviderError, match="anthropic-messages"):
-        ask(catalogue(replace(entry, api="anthropic-messages")), "p/m")
+FORMATS = {
+    "openai-completions": "/v1/chat/completions",
+    "anthropic-messages": "/v1/messages",
+    "openai-responses": "/v1/responses",
+}
+
+
+@pytest.mark.parametrize("api", FORMATS)
+def test_each_provider_is_spoken_to_in_its_format(provider: ScriptedProvider, entry: Provider, api: str) -> None:
+    """The configured format decides about path and body, and the answer reads the same."""
+    assert ask(catalogue(replace(entry, api=api)), "p/m") == "Hello world"
+    assert (provider.requests[0].path, provider.requests[0].body["model"]) == (FORMATS[api], "m")
+
+
+def test_anthropic_has_its_key_in_a_header_of_its_own(provider: ScriptedProvider, entry: Provider) -> None:
+    """The key goes where that API looks for it, and nowhere else."""
+    ask(catalogue(replace(entry, api="anthropic-messages")), "p/m")
+    headers = provider.requests[0].headers
+    assert (headers["x-api-key"], headers.get("authorization")) == ("key-0123456789", None)
 
 
 @pytest.mark.parametrize(
@@ -115,12 +132,93 @@ def test_openai_itself_has_the_new_name(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_what_is_known_of_a_model(entry: Provider) -> None:
-    """A listed model is described by its entry, any other by its id."""
+    """A listed model is described by its entry, any other by its id and what its provider takes."""
     listed = Model(id="m", name="The M", context_window=4096)
-    models = catalogue(replace(entry, models=(listed,)))
+    models = catalogue(replace(entry, models=(listed,), input=("text", "image")))
     assert models.model("p/m") is listed
-    assert models.model("p/x/y") == Model(id="x/y", name="x/y")
+    assert models.model("p/x/y") == Model(id="x/y", name="x/y", input=("text", "image"))
     assert models.model("nobody/z") == Model(id="z", name="z")
+
+
+def test_which_models_may_be_asked_for(entry: Provider) -> None:
+    """A listed model, any model of a provider without a list, and the built-in one; nothing else."""
+    models = catalogue(entry, replace(entry, id="q", models=(Model(id="a/b", name="a/b"),)))
+    for known in ("p/anything", "p/x/y", "q/a/b", LOCAL_MODEL):
+        assert models.knows(known), known
+    for unknown in ("p/", "p", "q/a", "nobody/m", "local/llama", "", "/"):
+        assert not models.knows(unknown), unknown
+
+
+@pytest.mark.parametrize(
+    ("of_model", "of_agent", "window"), [(None, None, None), (4096, None, 4096), (None, 2048, 2048), (4096, 2048, 2048),
+                                         (2048, 4096, 2048)],
+)  # fmt: skip
+def test_the_window_is_the_smaller_one(
+    entry: Provider, of_model: int | None, of_agent: int | None, window: int | None
+) -> None:
+    """Of what the model has and what the agent's contextTokens allow, the smaller counts, where known."""
+    models = catalogue(replace(entry, models=(Model(id="m", name="m", context_window=of_model),)))
+    assert models.window(replace(MAIN, context_tokens=of_agent), ModelChoice("p/m")) == window
+
+
+# Fallbacks.
+
+IMAGE = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]
+
+
+def seeing(name: str) -> Model:
+    return Model(id=name, name=name, input=("text", "image"))
+
+
+def test_a_fallback_answers_in_its_own_format(provider: ScriptedProvider, entry: Provider) -> None:
+    """When the first model is limited, one of another provider answers, and ``Began`` names it."""
+    provider.enqueue(Status(429), Reply("Hello", " you"))
+    models = catalogue(entry, replace(entry, id="q", api="anthropic-messages"))
+    deltas = collected(models.stream(ModelChoice("p/m", ("q/n",)), call()))
+    assert (deltas[0], text_of(deltas)) == (Began("q/n"), "Hello you")
+    assert [received.path for received in provider.requests] == ["/v1/chat/completions", "/v1/messages"]
+    assert [received.body["model"] for received in provider.requests] == ["m", "n"]
+
+
+def test_a_model_that_is_aside_stays_so_over_a_reload(provider: ScriptedProvider, entry: Provider) -> None:
+    """A change of the configuration doesn't forget how the models did."""
+    choice = ModelChoice("p/a", ("p/b",))
+    provider.enqueue(Status(429))
+    first = catalogue(entry)
+    collected(first.stream(choice, call()))
+    collected(catalogue(entry, previous=first).stream(choice, call()))
+    assert [received.body["model"] for received in provider.requests] == ["a", "b", "b"]
+    assert list(first.standing.set_aside()) == ["p/a"]
+
+
+def test_images_go_to_fallbacks_that_see(provider: ScriptedProvider, entry: Provider) -> None:
+    """A fallback that takes no images is passed over when there are some, and asked when there are none."""
+    models = (seeing("a"), Model(id="b", name="b"), seeing("c"))
+    choice = ModelChoice("p/a", ("p/b", "p/c"))
+    provider.enqueue(Status(429))
+    asked = call()._replace(messages=[{"role": "user", "content": IMAGE}])
+    collected(catalogue(replace(entry, models=models)).stream(choice, asked))
+    provider.enqueue(Status(429))
+    collected(catalogue(replace(entry, models=models)).stream(choice, call()))
+    assert [received.body["model"] for received in provider.requests] == ["a", "c", "a", "b"]
+
+
+def test_who_takes_images(entry: Provider) -> None:
+    """The first model's entry says it, or its provider where the model isn't listed; the built-in one takes none."""
+    models = catalogue(replace(entry, models=(seeing("a"),)), replace(entry, id="q", input=("text", "image")))
+    assert models.takes_images(ModelChoice("p/a", ("p/b",)))
+    assert models.takes_images(ModelChoice("q/any"))
+    assert not models.takes_images(ModelChoice("p/b", ("p/a",)))
+    assert not models.takes_images(ModelChoice(LOCAL_MODEL))
+
+
+def test_choices_are_remembered_within_bounds(entry: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Callers who choose ever other models don't fill the memory."""
+    monkeypatch.setattr(catalogue_module, "MOST_CHOICES", 3)
+    models = catalogue(entry)
+    for number in range(10):
+        models.stream(ModelChoice(f"p/{number}"), call())
+    assert len(models._candidates) <= 3
 
 
 # Reloads.
@@ -221,24 +319,39 @@ def test_the_local_model_is_waited_for_until_the_deadline(provider: ScriptedProv
 
 
 def test_a_local_model_that_started_anew_is_found(provider: ScriptedProvider) -> None:
-    """After a restart the process listens elsewhere with another key; old connections are closed."""
+    """After a restart the process listens elsewhere with another key."""
     local = FakeLocal(provider.base_url)
     models = catalogue(local=local)
     ask(models, LOCAL_MODEL)
-    ask(models, LOCAL_MODEL)
-    assert provider.requests[0].connection_id == provider.requests[1].connection_id
     local.endpoint = SimpleNamespace(base_url=provider.base_url, api_key="another-key")
     ask(models, LOCAL_MODEL)
-    assert provider.requests[2].headers["authorization"] == "Bearer another-key"
-    assert provider.requests[0].closed.wait(5)
+    keys = [received.headers["authorization"] for received in provider.requests]
+    assert keys == ["Bearer a-random-key", "Bearer another-key"]
 
 
-def test_a_reload_keeps_the_local_models_connections(provider: ScriptedProvider) -> None:
-    """The local model is the same under every configuration."""
+def test_each_call_of_the_local_model_has_its_own_connection(provider: ScriptedProvider) -> None:
+    """Its server closes a connection after a while, so none is used again, and none is left open."""
+    models = catalogue(local=FakeLocal(provider.base_url))
+    ask(models, LOCAL_MODEL)
+    ask(models, LOCAL_MODEL)
+    first, second = provider.requests
+    assert first.headers["connection"] == "close"
+    assert first.connection_id != second.connection_id
+
+
+def test_a_reload_keeps_the_local_model(provider: ScriptedProvider) -> None:
+    """The local model's process is the same under every configuration."""
     first = catalogue(local=FakeLocal(provider.base_url))
-    ask(first, LOCAL_MODEL)
-    ask(catalogue(previous=first), LOCAL_MODEL)
-    assert provider.requests[0].connection_id == provider.requests[1].connection_id
+    assert ask(catalogue(previous=first), LOCAL_MODEL) == "Hello world"
+
+
+def test_the_local_model_is_offered_no_tool_that_every_agent_has(provider: ScriptedProvider) -> None:
+    """A tool that comes with every agent costs the small model no choice: it answers at once."""
+    asked = call()._replace(model="smollm2-135m", tools=[{"type": "function", "function": {"name": "session_status"}}])
+    models = catalogue(local=FakeLocal(provider.base_url))
+    assert text_of(collected(models.stream(ModelChoice(LOCAL_MODEL), asked))) == "Hello world"
+    (received,) = provider.requests
+    assert not {"tools", "response_format"} & received.body.keys()
 
 
 def test_there_is_one_local_model() -> None:

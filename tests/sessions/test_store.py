@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 from app.providers.stream import Usage
 from app.sessions import store as store_module
 from app.sessions.database import open_database
-from app.sessions.store import DONE, FAILED, INTERRUPTED, SessionStore, TurnRecord
+from app.sessions.history import PastTurn
+from app.sessions.store import DONE, FAILED, INTERRUPTED, History, SessionInfo, SessionStore, TurnRecord
 
 
 def user(text: str) -> dict[str, Any]:
@@ -25,6 +27,8 @@ def user(text: str) -> dict[str, Any]:
 def assistant(text: str) -> dict[str, Any]:
     return {"role": "assistant", "content": text}
 
+
+TABLES = ("sessions", "turns", "messages", "summaries")
 
 _runs = iter(range(1_000_000))
 
@@ -44,6 +48,11 @@ def turn(
         ended_at=at,
         **fields,
     )
+
+
+def messages(store: SessionStore, key: str = "k", since: float = 0.0, **options: Any) -> list[dict[str, Any]]:
+    """A session's history without the bounds of its turns."""
+    return [message for turn in store.history(key, since, **options).turns for message in turn.messages]
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +77,8 @@ def rows(path: Path, store: SessionStore) -> Any:
 
 def test_an_unknown_session_is_empty(store: SessionStore) -> None:
     """Asking for a session creates none."""
-    assert store.history("k") == []
+    assert store.history("k") == History("", [])
+    assert store.info("k") is None
     assert store.count() == 0
 
 
@@ -77,9 +87,12 @@ def test_history_is_all_turns_in_order(store: SessionStore) -> None:
     store.record(turn(user("1"), assistant("2")))
     store.record(turn(user("other"), key="K"))
     store.record(turn(user("3"), {"role": "tool", "tool_call_id": "c", "content": "4"}, assistant("5")))
-    assert [message["content"] for message in store.history("k")] == ["1", "2", "3", "4", "5"]
-    assert store.history("K") == [user("other")]
+    assert [message["content"] for message in messages(store)] == ["1", "2", "3", "4", "5"]
+    assert messages(store, "K") == [user("other")]
     assert store.count() == 2
+    ids = [turn.id for turn in store.history("k").turns]
+    assert [len(turn.messages) for turn in store.history("k").turns] == [2, 3]
+    assert ids == sorted(set(ids))
 
 
 def test_what_is_recorded_is_on_disk(store: SessionStore, rows: Any) -> None:
@@ -100,7 +113,7 @@ def test_what_is_recorded_is_on_disk(store: SessionStore, rows: Any) -> None:
 def test_every_text_survives(store: SessionStore, text: str) -> None:
     """NUL, emoji and quotes come back as they were, in messages and in keys' neighbours."""
     store.record(turn(user(text), assistant(text)))
-    assert store.history("k") == [user(text), assistant(text)]
+    assert messages(store) == [user(text), assistant(text)]
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -110,7 +123,7 @@ def test_every_text_survives(store: SessionStore, text: str) -> None:
 def test_any_text_and_any_key_survive(store: SessionStore, text: str, key: str) -> None:
     """Whatever JSON can carry is stored under whatever key."""
     store.record(turn(user(text), key=key))
-    assert store.history(key)[-1] == user(text)
+    assert messages(store, key)[-1] == user(text)
 
 
 def test_failed_turns_are_on_record_but_not_in_the_history(store: SessionStore, rows: Any) -> None:
@@ -118,7 +131,7 @@ def test_failed_turns_are_on_record_but_not_in_the_history(store: SessionStore, 
     store.record(turn(user("1"), status=FAILED, error="no"))
     store.record(turn(user("2"), assistant("half [interrupted]"), status=INTERRUPTED))
     store.record(turn(user("3"), assistant("4")))
-    assert [message["content"] for message in store.history("k")] == ["2", "half [interrupted]", "3", "4"]
+    assert [message["content"] for message in messages(store)] == ["2", "half [interrupted]", "3", "4"]
     assert rows("SELECT status FROM turns ORDER BY id") == [("failed",), ("interrupted",), ("done",)]
 
 
@@ -128,16 +141,16 @@ def test_a_run_is_recorded_once(store: SessionStore) -> None:
     store.record(record)
     with pytest.raises(Exception, match="UNIQUE"):
         store.record(record)
-    assert store.history("k") == [user("1")]
+    assert messages(store) == [user("1")]
 
 
 def test_a_session_that_was_idle_begins_anew(store: SessionStore, rows: Any) -> None:
     """What was last used before ``since`` is history no more, though it stays on record."""
     store.record(turn(user("old"), at=100))
-    assert store.history("k", since=100) == [user("old")]
-    assert store.history("k", since=101) == []
+    assert messages(store, since=100) == [user("old")]
+    assert messages(store, since=101) == []
     store.record(turn(user("new"), at=200), since=101)
-    assert store.history("k") == [user("new")]
+    assert messages(store) == [user("new")]
     assert len(rows("SELECT * FROM turns")) == 2
 
 
@@ -145,16 +158,91 @@ def test_a_session_in_use_goes_on(store: SessionStore) -> None:
     """Each turn counts as use, so that only a pause begins it anew."""
     for at in (100, 150, 200):
         store.record(turn(user(str(at)), at=at), since=at - 60)
-    assert [message["content"] for message in store.history("k", since=140)] == ["100", "150", "200"]
+    assert [message["content"] for message in messages(store, since=140)] == ["100", "150", "200"]
 
 
 def test_a_failed_turn_begins_an_idle_session_anew_too(store: SessionStore) -> None:
     """The old history doesn't come back because the first turn after the pause failed."""
     store.record(turn(user("old"), at=100))
     store.record(turn(user("no"), at=200, status=FAILED), since=150)
-    assert store.history("k", since=150) == []
+    assert messages(store, since=150) == []
     store.record(turn(user("new"), at=210), since=150)
-    assert store.history("k", since=150) == [user("new")]
+    assert messages(store, since=150) == [user("new")]
+
+
+# Summaries.
+
+
+def three_turns(store: SessionStore) -> list[int]:
+    """Turns that say 1, 2 and 3; their ids."""
+    for number in "123":
+        store.record(turn(user(number)))
+    return [each.id for each in store.history("k").turns]
+
+
+def test_a_summary_stands_for_the_turns_that_it_covers(store: SessionStore, rows: Any) -> None:
+    """The history is the summary and the turns after it; the covered ones stay on record, and are there on request."""
+    first, second, third = three_turns(store)
+    store.summarise("k", second, "they said 1 and 2 \x00 \U0001f600")
+    assert store.history("k") == History("they said 1 and 2 \x00 \U0001f600", [PastTurn(third, [user("3")])])
+    assert [each.id for each in store.history("k", whole=True).turns] == [first, second, third]
+    assert store.history("k", whole=True).summary == ""
+    assert len(rows("SELECT * FROM messages")) == 3
+
+
+def test_the_latest_summary_counts(store: SessionStore) -> None:
+    """Each summary is made on top of the one before, which it replaces."""
+    first, _, third = three_turns(store)
+    store.summarise("k", first, "earlier")
+    store.summarise("k", third, "all")
+    assert store.history("k") == History("all", [])
+    store.record(turn(user("4")))
+    assert messages(store) == [user("4")]
+
+
+def test_a_summary_is_of_one_session(store: SessionStore) -> None:
+    """Another session's history has nothing of it, and a session that is not there gets none."""
+    store.record(turn(user("other"), key="K"))
+    store.summarise("k", three_turns(store)[-1], "said")
+    store.summarise("nobody", 1, "said")
+    assert store.history("K").summary == ""
+    assert store.history("nobody") == History("", [])
+
+
+def test_a_session_that_begins_anew_has_no_old_summary(store: SessionStore) -> None:
+    """What was summarised before the pause is neither read nor comes back afterwards."""
+    store.record(turn(user("old"), at=100))
+    store.summarise("k", store.history("k").turns[0].id, "old times")
+    assert store.history("k", since=100).summary == "old times"
+    assert store.history("k", since=101) == History("", [])
+    store.record(turn(user("new"), at=200), since=101)
+    assert store.history("k").summary == ""
+    assert messages(store) == messages(store, whole=True) == [user("new")]
+
+
+# What is known of sessions.
+
+
+def test_what_is_known_of_a_session(store: SessionStore) -> None:
+    """Its agent, its times, and turns and tokens of all its turns, failed ones included."""
+    store.record(turn(at=100))
+    store.record(turn(at=150, status=FAILED))
+    assert store.info("k") == SessionInfo("k", "main", 99, 150, turns=2, prompt_tokens=6, completion_tokens=4)
+
+
+def test_the_latest_sessions_of_an_agent(store: SessionStore) -> None:
+    """The one used last comes first, no more than asked for, and no other agent's."""
+    for at, key in enumerate("abcd"):
+        store.record(turn(key=key, at=100 + at))
+    store.record(turn(key="a", at=200))
+    store.record(replace(turn(key="e", at=300), agent_id="beta"))
+    assert [info.key for info in store.latest("main", 3)] == ["a", "d", "c"]
+    assert store.latest("main", 1)[0].turns == 2
+    assert [info.key for info in store.latest("beta", 9)] == ["e"]
+    assert store.latest("nobody", 9) == []
+
+
+# Pruning.
 
 
 def test_pruning_by_age(store: SessionStore, rows: Any) -> None:
@@ -162,10 +250,12 @@ def test_pruning_by_age(store: SessionStore, rows: Any) -> None:
     store.record(turn(user("old"), key="old", at=100))
     store.record(turn(user("kept"), key="kept", at=100))
     store.record(turn(user("kept"), key="kept", at=200))
+    for key in ("old", "kept"):
+        store.summarise(key, 1, "said")
     assert store.prune(before=150, keep=10) == 1
-    assert store.history("old") == []
-    assert store.history("kept") == [user("kept"), user("kept")]
-    assert [len(rows(f"SELECT * FROM {table}")) for table in ("sessions", "turns", "messages")] == [1, 2, 2]
+    assert messages(store, "old") == []
+    assert messages(store, "kept") == [user("kept"), user("kept")]
+    assert [len(rows(f"SELECT * FROM {table}")) for table in TABLES] == [1, 2, 2, 1]
 
 
 def test_pruning_by_count(store: SessionStore) -> None:
@@ -175,8 +265,8 @@ def test_pruning_by_count(store: SessionStore) -> None:
     store.record(turn(user("again"), key="0", at=200))
     assert store.prune(before=0, keep=2) == 3
     assert store.count() == 2
-    assert store.history("0")
-    assert store.history("4")
+    assert messages(store, "0")
+    assert messages(store, "4")
 
 
 def test_pruning_goes_in_batches(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,7 +284,7 @@ def test_a_pruned_key_begins_anew(store: SessionStore) -> None:
     store.record(turn(user("old"), at=100))
     store.prune(before=200, keep=10)
     store.record(turn(user("new"), at=300))
-    assert store.history("k") == [user("new")]
+    assert messages(store) == [user("new")]
 
 
 def test_many_turns_at_once(store: SessionStore) -> None:
@@ -202,7 +292,7 @@ def test_many_turns_at_once(store: SessionStore) -> None:
     writers = [gevent.spawn(store.record, turn(user(str(number)), key=str(number % 7))) for number in range(200)]
     gevent.joinall(writers, raise_error=True)
     assert store.count() == 7
-    assert sum(len(store.history(str(number))) for number in range(7)) == 200
+    assert sum(len(messages(store, str(number))) for number in range(7)) == 200
 
 
 def test_a_store_that_is_opened_again_has_everything(path: Path) -> None:
@@ -211,7 +301,7 @@ def test_a_store_that_is_opened_again_has_everything(path: Path) -> None:
     first.record(turn(user("hi"), assistant("ho")))
     first.close()
     second = SessionStore(open_database(f"sqlite:///{path}"))
-    assert second.history("k") == [user("hi"), assistant("ho")]
+    assert messages(second) == [user("hi"), assistant("ho")]
     second.close()
 
 
@@ -220,5 +310,5 @@ def test_two_processes_share_a_database(path: Path, store: SessionStore) -> None
     other = SessionStore(open_database(f"sqlite:///{path}"))
     store.record(turn(user("1")))
     other.record(turn(user("2")))
-    assert store.history("k") == other.history("k") == [user("1"), user("2")]
+    assert messages(store) == messages(other) == [user("1"), user("2")]
     other.close()

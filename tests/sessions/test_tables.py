@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import gevent
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, inspect, text
 from sqlalchemy.pool import StaticPool
 
 from app.sessions import tables
+from app.sessions.database import open_database
+from app.sessions.history import PastTurn
+from app.sessions.store import History, SessionStore
 from app.sessions.tables import STEPS, NewerDatabase, metadata, migrate
 
 
@@ -73,6 +79,68 @@ def test_only_missing_steps_are_done_in_order(empty: Engine, monkeypatch: pytest
         migrate(connection)
         assert version(connection) == len(later)
     assert done == ["second", "third"]
+
+
+# The tables that the first released version made, and what it stored in them.
+FIRST_VERSION = """
+CREATE TABLE openclaw_schema (version INTEGER NOT NULL);
+CREATE TABLE sessions (
+    id INTEGER NOT NULL, key VARCHAR(512) NOT NULL, agent_id VARCHAR(64) NOT NULL, session_id VARCHAR(36) NOT NULL,
+    first_turn INTEGER DEFAULT '0' NOT NULL, created_at FLOAT NOT NULL, updated_at FLOAT NOT NULL,
+    PRIMARY KEY (id), UNIQUE (key)
+);
+CREATE INDEX ix_sessions_updated_at ON sessions (updated_at);
+CREATE TABLE turns (
+    id INTEGER NOT NULL, session INTEGER NOT NULL, run_id VARCHAR(64) NOT NULL, status VARCHAR(16) NOT NULL,
+    error TEXT, model TEXT, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,
+    cached_tokens INTEGER NOT NULL, channel TEXT, started_at FLOAT NOT NULL, ended_at FLOAT NOT NULL,
+    PRIMARY KEY (id), UNIQUE (run_id)
+);
+CREATE INDEX turns_of_session ON turns (session, id);
+CREATE TABLE messages (
+    turn INTEGER NOT NULL, position INTEGER NOT NULL, role VARCHAR(16) NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY (turn, position)
+);
+INSERT INTO openclaw_schema VALUES (1);
+INSERT INTO sessions VALUES (1, 'agent:main:a', 'main', '0-0', 0, 99.0, 100.0);
+INSERT INTO turns VALUES (7, 1, 'run', 'done', NULL, 'p/m', 3, 2, 1, NULL, 99.0, 100.0);
+INSERT INTO messages VALUES (7, 0, 'user', CAST('{"role":"user","content":"hi"}' AS BLOB));
+INSERT INTO messages VALUES (7, 1, 'assistant', CAST('{"role":"assistant","content":"ho"}' AS BLOB));
+"""
+
+
+def test_a_database_of_the_first_version_is_brought_here_with_its_sessions(path: Path, empty: Engine) -> None:
+    """What the first version stored is read after the migration, and summaries can be kept beside it."""
+    connection = sqlite3.connect(path)
+    connection.executescript(FIRST_VERSION)
+    connection.close()
+    engine = open_database(f"sqlite:///{path}")
+    with engine.begin() as migrated, empty.begin() as anew:
+        migrate(anew)
+        assert version(migrated) == len(STEPS)
+        assert shape(migrated) == shape(anew)
+    with gevent.Timeout(10):
+        store = SessionStore(engine)
+        turn = PastTurn(7, [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}])
+        assert store.history("agent:main:a") == History("", [turn])
+        store.summarise("agent:main:a", 7, "greetings")
+        assert store.history("agent:main:a") == History("greetings", [])
+        store.close()
+
+
+def test_the_first_step_makes_what_the_first_version_had(path: Path) -> None:
+    """A released step is never changed: it still makes the tables that databases out there have."""
+    connection = sqlite3.connect(path)
+    connection.executescript(FIRST_VERSION)
+    connection.close()
+    released = create_engine(f"sqlite:///{path}")
+    anew = create_engine("sqlite://", poolclass=StaticPool)
+    with released.begin() as of_then, anew.begin() as of_now:
+        tables.schema.create(of_now)
+        STEPS[0](of_now)
+        assert shape(of_now) == shape(of_then)
+    released.dispose()
+    anew.dispose()
 
 
 def test_a_step_that_fails_leaves_the_old_version(empty: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,86 @@
+"""What a stateless caller does not see of a run that ended with a call of its tools, kept until it comes back.
+
+The agent's own tool calls and a provider's reasoning state are not part of the answer, so the caller's next request
+lacks them. With them put back in place the model goes on where it was. Kept in memory and bounded: without them the
+request is answered as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import orjson
+
+from app.agents.turn import Turn
+from app.providers.stream import Message, text_of
+
+if TYPE_CHECKING:
+    from app.agents.loop import Answer
+
+MOST = 1000
+MOST_BYTES = 64 * 1024 * 1024
+# Seconds that a caller has for its tools.
+MAX_AGE = 3600.0
+
+
+class _Kept(NamedTuple):
+    steps: bytes
+    at: float
+
+
+class Continuations:
+    def __init__(self) -> None:
+        self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
+        self._size = 0
+
+    def keep(self, turn: Turn, answer: Answer) -> None:
+        """After a run that ended with ``answer.calls``."""
+        if len(answer.steps) == 1 and "state" not in answer.steps[0]:
+            return  # the caller has all of it
+        shown: Message = {"role": "assistant", "content": answer.text, "tool_calls": answer.calls}
+        *_, key = _keys(turn, [*turn.messages, shown])
+        self._forget(key)
+        kept = self._kept[key] = _Kept(orjson.dumps(answer.steps), time.monotonic())
+        self._size += len(kept.steps)
+        oldest_allowed = time.monotonic() - MAX_AGE
+        while self._kept:
+            oldest, kept = next(iter(self._kept.items()))
+            if len(self._kept) <= MOST and self._size <= MOST_BYTES and kept.at >= oldest_allowed:
+                break
+            self._forget(oldest)
+
+    def expand(self, turn: Turn) -> Sequence[Message]:
+        """The messages of a stateless turn, with what its caller did not see in its place."""
+        if not self._kept or not any("tool_calls" in message for message in turn.messages):
+            return turn.messages
+        expanded: list[Message] = []
+        for message, key in zip(turn.messages, _keys(turn, turn.messages), strict=True):
+            kept = self._kept.get(key) if "tool_calls" in message else None
+            if kept is not None and kept.at >= time.monotonic() - MAX_AGE:
+                expanded += orjson.loads(kept.steps)
+            else:
+                expanded.append(message)
+        return expanded
+
+    def _forget(self, key: bytes) -> None:
+        kept = self._kept.pop(key, None)
+        if kept is not None:
+            self._size -= len(kept.steps)
+
+
+def _keys(turn: Turn, messages: Sequence[Message]) -> Iterator[bytes]:
+    """For each message, a digest of the conversation up to it: of this agent and this caller, and of what was said.
+
+    Calls count by id and name, and an assistant's content by its text: SDKs write both anew.
+    """
+    digest = hashlib.sha256(orjson.dumps([turn.agent.id, turn.identity]))
+    for message in messages:
+        calls = [(call["id"], call["function"]["name"]) for call in message.get("tool_calls") or ()]
+        content = text_of(message).strip() if message["role"] == "assistant" else message.get("content")
+        parts = [message["role"], content, message.get("tool_call_id"), calls]
+        digest.update(orjson.dumps(parts))
+        yield digest.digest()

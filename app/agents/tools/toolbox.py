@@ -1,0 +1,127 @@
+"""The tools that one run is offered: those that exist, as far as the agent's policy allows them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from app.agents.tools.exec import ExecRules, exec_tool
+from app.agents.tools.files import file_tools
+from app.agents.tools.mcp.servers import McpServers
+from app.agents.tools.policy import Policy, unknown_names
+from app.agents.tools.search import search_tools
+from app.agents.tools.sessions import own_session_tools, session_tools
+from app.agents.tools.tool import Tool
+from app.agents.tools.web import web_tools
+from app.agents.tools.workspace import Workspace
+from app.agents.turn import Turn
+from app.config.settings import Agent, Settings
+from app.sessions.database import sqlite_path
+
+log = logging.getLogger("gateway.tools")
+
+# Seconds that MCP servers have to start before runs go on without them.
+MCP_PATIENCE = 10.0
+
+
+class Offer(NamedTuple):
+    """tools: by name. wire: the same as the model is told, in OpenAI's shape. label: the policy, for the log."""
+
+    tools: Mapping[str, Tool]
+    wire: tuple[Mapping[str, Any], ...]
+    label: str
+
+
+class Toolbox:
+    """All tools of one configuration. A reload makes a new one from the old, whose unchanged MCP servers go on."""
+
+    def __init__(self, settings: Settings, previous: Toolbox | None = None) -> None:
+        self._settings = settings
+        running: McpServers | None = previous._mcp if previous else None
+        self._mcp: McpServers = McpServers(settings.mcp_servers, settings.state_dir, running)
+        self._policies = {agent.id: Policy(settings.tools, agent.tools) for agent in settings.agents.values()}
+        self._built_in: dict[str, list[Tool]] = {}
+        self._offers: dict[tuple[str, bool, bool], tuple[tuple[Tool, ...], Offer]] = {}
+        # time.monotonic() until which runs wait for MCP servers that are starting.
+        self._patience_ends = 0.0
+        for who, name in unknown_names(settings):
+            log.warning("%s: there is no tool %r; the name has no effect", who, name)
+
+    def start(self) -> None:
+        """Begin the MCP servers, if an agent may use them. Returns at once."""
+        if not self._patience_ends and any(policy.may_allow_mcp for policy in self._policies.values()):
+            self._patience_ends = time.monotonic() + MCP_PATIENCE
+            self._mcp.start()
+
+    def offer(self, turn: Turn) -> Offer:
+        """What a run of this turn may use. Waits, for a while, for MCP servers that are starting."""
+        # A reload may have changed or removed the agent since the request came.
+        agent = self._settings.agents.get(turn.agent.id, turn.agent)
+        policy = self._policies.get(agent.id) or Policy(self._settings.tools, agent.tools)
+        external: tuple[Tool, ...] = ()
+        if self._settings.mcp_servers and policy.may_allow_mcp:
+            self.start()
+            self._mcp.wait_ready(max(self._patience_ends - time.monotonic(), 0))
+            external = tuple(self._mcp.tools())
+        key = (agent.id, turn.stateless, turn.admin)
+        known = self._offers.get(key)
+        if known is None or known[0] != external:
+            tools = {
+                tool.name: tool for tool in (*self._tools(agent, turn, policy), *external) if policy.allows(tool.name)
+            }
+            offer = Offer(tools, tuple(map(_on_the_wire, tools.values())), _label(policy, tools))
+            known = self._offers[key] = external, offer
+        return known[1]
+
+    def states(self) -> dict[str, str]:
+        """MCP servers by name: ``ready``, ``starting``, ``failed: `` and the reason."""
+        return self._mcp.states()
+
+    def close(self) -> None:
+        self._mcp.close()
+
+    def _tools(self, agent: Agent, turn: Turn, policy: Policy) -> Iterator[Tool]:
+        if agent.id not in self._built_in:
+            self._built_in[agent.id] = self._build(agent, policy)
+        yield from self._built_in[agent.id]
+        if not turn.stateless:
+            yield from own_session_tools()
+        if turn.admin:
+            yield from session_tools()
+
+    def _build(self, agent: Agent, policy: Policy) -> list[Tool]:
+        workspace = Workspace(agent.workspace)
+        rules = policy.exec
+        command = ExecRules(
+            security=rules.security or "allowlist",
+            safe_bins=rules.safe_bins,
+            timeout_seconds=rules.timeout_seconds,
+            hidden=_secret_files(self._settings),
+        )
+        return [
+            *file_tools(workspace),
+            *search_tools(workspace),
+            exec_tool(agent.workspace, command),
+            *web_tools(),
+        ]
+
+
+def _secret_files(settings: Settings) -> tuple[Path, ...]:
+    """What no command may see: the configuration and all sessions, also where they lie outside the state folder."""
+    database = sqlite_path(settings.storage_url)
+    beside = [database.with_name(database.name + suffix) for suffix in ("", "-wal", "-shm")] if database else []
+    return (settings.state_dir, settings.path, *beside)
+
+
+def _label(policy: Policy, tools: Mapping[str, Tool]) -> str:
+    """Such as ``coding:read,ls,exec(full)``; a run without tools has the profile alone."""
+    names = (f"{name}({policy.exec.security})" if name == "exec" else name for name in tools)
+    return f"{policy.profile}:{','.join(names)}".rstrip(":")
+
+
+def _on_the_wire(tool: Tool) -> Mapping[str, Any]:
+    function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    return {"type": "function", "function": function}

@@ -1,0 +1,114 @@
+"""Answers kept for callers that send a request again, so that it is not done twice."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import orjson
+from sqlalchemy import Connection, bindparam, delete, func, insert, select
+
+from app.sessions.journal import Journal
+from app.sessions.tables import answers
+
+# Seconds that an answer is kept, and how many are.
+MAX_AGE = 24 * 3600
+MOST = 10_000
+
+
+class KeptAnswer(NamedTuple):
+    """headers: of the response, those that belong to the answer. body: as it went over the wire."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class KeyReused(Exception):
+    """The key was used for another request."""
+
+
+class KeyInUse(Exception):
+    """The request with this key is being answered."""
+
+
+_FIND = select(answers).where(answers.c.key == bindparam("wanted"))
+_PUT = insert(answers)
+_DROP = delete(answers).where(answers.c.key == bindparam("dropped"))
+_EXPIRE = delete(answers).where(answers.c.created_at < bindparam("before"))
+_COUNT = select(func.count()).select_from(answers)
+_DROP_OLDEST = delete(answers).where(
+    answers.c.key.in_(select(answers.c.key).order_by(answers.c.created_at).limit(bindparam("surplus")))
+)
+
+
+class Claim:
+    """The right to answer the request with this key. ``keep`` or ``free`` is owed; the second of them does nothing."""
+
+    def __init__(self, store: AnswerStore, key: str, request: str) -> None:
+        self._store = store
+        self._key = key
+        self.request = request
+
+    def keep(self, answer: KeptAnswer) -> None:
+        """On disk once this returns; the request sent again gets the same."""
+        try:
+            self._store._put(self._key, self.request, answer)
+        finally:
+            self.free()
+
+    def free(self) -> None:
+        """The request was not answered: it may be sent again."""
+        # Late, the key may be another claim's.
+        if self._store._claims.get(self._key) is self:
+            del self._store._claims[self._key]
+
+
+class AnswerStore:
+    """By key, each with the request that it answers; both are digests, which say nothing of who asked what."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._claims: dict[str, Claim] = {}
+
+    def claim(self, key: str, request: str) -> Claim | KeptAnswer:
+        """The kept answer to this request, or the claim to make it. Raises KeyReused, KeyInUse."""
+        self._check_claims(key, request)
+        row = self._journal.run(lambda connection: connection.execute(_FIND, {"wanted": key}).first())
+        if row is not None and row.created_at > time.time() - MAX_AGE:
+            if row.request != request:
+                raise KeyReused
+            return KeptAnswer(orjson.loads(row.headers), row.body)
+        # Another request may have come while the database was read.
+        self._check_claims(key, request)
+        claimed = self._claims[key] = Claim(self, key, request)
+        return claimed
+
+    def expire(self) -> None:
+        """Forget what is too old to be given out."""
+        before = time.time() - MAX_AGE
+        self._journal.run(lambda connection: connection.execute(_EXPIRE, {"before": before}).rowcount)
+
+    def _check_claims(self, key: str, request: str) -> None:
+        claimed = self._claims.get(key)
+        if claimed is not None:
+            raise KeyInUse if claimed.request == request else KeyReused
+
+    def _put(self, key: str, request: str, answer: KeptAnswer) -> None:
+        now = time.time()
+        row = {
+            "key": key,
+            "request": request,
+            "headers": orjson.dumps(answer.headers),
+            "body": answer.body,
+            "created_at": now,
+        }
+
+        def write(connection: Connection) -> None:
+            connection.execute(_DROP, {"dropped": key})
+            connection.execute(_PUT, row)
+            surplus = connection.execute(_COUNT).scalar_one() - MOST
+            if surplus > 0:
+                connection.execute(_DROP_OLDEST, {"surplus": surplus})
+
+        self._journal.run(write)

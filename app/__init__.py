@@ -17,7 +17,8 @@ def create_app(services: Services | None = None) -> Flask:
     services: the parts below the doors; without them they are built from the environment, for a gunicorn worker.
     """
     # Imported here: the command line and the local model's process need this package without a web framework.
-    from flask import Flask
+    from flask import Flask, Request
+    from flask.sessions import NullSession, SessionInterface
 
     from app.auth import READ, WRITE
     from app.config import Settings
@@ -36,7 +37,17 @@ def create_app(services: Services | None = None) -> Flask:
         (metrics.blueprint, Access(READ)),
     ]
 
+    nothing = NullSession()
+
+    class NoSessions(SessionInterface):
+        """The API sets no cookies: nothing to make for each request and to look at after it."""
+
+        def open_session(self, app: Flask, request: Request) -> NullSession:
+            return nothing
+
     class Application(Flask):
+        session_interface = NoSessions()
+
         def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
             # Everything here is synchronous; asking each function for it, on every request, costs 8 µs.
             return func

@@ -45,7 +45,7 @@ class Context:
         self.steps: list[Message] = []
         self.summary = summary
         self._system = system
-        self._past = [part for turn in past for part in ((turn,) if turn.id else _turns(turn.messages))]
+        self._past = [part for turn in past for part in ((turn,) if turn.id else _turns(turn.messages))] if past else []
         self._new = list(new)
         self._tools = tools
         # Of what the summary covers, what must stay word for word; and what the run did before ``steps``, in short.

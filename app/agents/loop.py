@@ -108,7 +108,7 @@ class Loop:
             made = calls.all() if completed.finish_reason in ("stop", "tool_calls") else []
             if not made:
                 self._add(completed, [])
-                if self._demanded and not self._shown:
+                if self._demanded:
                     raise _unmet()
                 answer.finish_reason = "stop" if completed.finish_reason == "tool_calls" else completed.finish_reason
                 return

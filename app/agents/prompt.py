@@ -33,10 +33,10 @@ def system_prompt(agent: Agent, instructions: str, today: date, window: int | No
 
     window: tokens of the model's context window, where known.
     """
-    own = agent.system_prompt or (
-        f"You are {agent.name}, a helpful assistant." if agent.name != agent.id else DEFAULT_PROMPT
-    )
-    return "\n\n".join(part for part in (own, _date(today), _files(agent.workspace, window), instructions) if part)
+    named = agent.name != agent.id
+    own = agent.system_prompt or (f"You are {agent.name}, a helpful assistant." if named else DEFAULT_PROMPT)
+    known = _date(today) + (f" Your name is {agent.name}." if named and agent.system_prompt else "")
+    return "\n\n".join(part for part in (own, known, _files(agent, window), instructions) if part)
 
 
 @lru_cache(maxsize=1)
@@ -44,12 +44,12 @@ def _date(today: date) -> str:
     return f"Today is {today:%A, %d %B %Y}."
 
 
-def _files(workspace: Path, window: int | None) -> str:
-    at, found = _read.get(workspace, (0.0, ()))
+def _files(agent: Agent, window: int | None) -> str:
+    at, found = _read.get(agent.workspace, (0.0, ()))
     now = time.monotonic()
     if now - at > FRESH or at == 0.0:
-        found = aside(_look, workspace)
-        _read[workspace] = now, found
+        found = aside(_look, Workspace(agent.workspace, agent.private))
+        _read[agent.workspace] = now, found
     room = MAX_FILES if window is None else min(MAX_FILES, int(window * FILES_SHARE * BYTES_PER_TOKEN))
     parts = []
     for name, text, size in found:
@@ -61,15 +61,15 @@ def _files(workspace: Path, window: int | None) -> str:
     return "\n\n".join(parts)
 
 
-def _look(workspace: Path) -> tuple[tuple[str, str, int], ...]:
+def _look(workspace: Workspace) -> tuple[tuple[str, str, int], ...]:
     """(name, beginning, characters in all) of each file that is there and says something."""
     # Reading would make the folder.
-    if not os.path.isdir(workspace):  # also where the gateway may not look: an agent without files still answers
+    if not os.path.isdir(workspace.root):  # also where the gateway may not look: an agent without files still answers
         return ()
     found = []
     for name in FILES:
         try:
-            content = Workspace(workspace).read(name, MAX_FILE * 4)
+            content = workspace.read(name, MAX_FILE * 4)
         except PathRefused:
             continue  # a link out of the workspace, a folder: nothing that an agent should read at every call
         text = content.data.decode("utf-8", "replace").strip() if content else ""

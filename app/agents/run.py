@@ -17,7 +17,7 @@ from app.agents.events import Ended, Event
 from app.agents.loop import Answer, Loop
 from app.agents.prompt import system_prompt
 from app.agents.turn import Turn
-from app.errors import GatewayError, InternalError, InvalidRequest, RunTimeout
+from app.errors import GatewayError, InternalError, InvalidRequest, Overloaded, RunTimeout
 from app.ids import new_uuid
 from app.providers.images import has_images, without_images
 from app.providers.stream import Message
@@ -34,6 +34,9 @@ log = logging.getLogger("gateway.runs")
 
 INTERRUPTED_MARK = " [interrupted]"
 
+# Runs that one of a caller's may lead to: a model that asks in eight sessions at once, which ask in turn, must end.
+MAX_ASKED = 16
+
 
 class Run:
     """A turn on its way: a door makes it and lets it ``work``, or ``spawn`` s it to hear what happens meanwhile.
@@ -44,7 +47,7 @@ class Run:
     window:   tokens of the model's context window, where known. offer: the agent's own tools, once the run works.
     """
 
-    def __init__(self, runs: Runs, turn: Turn) -> None:
+    def __init__(self, runs: Runs, turn: Turn, asked_by: Run | None = None) -> None:
         self.id = new_uuid()
         self.runs = runs
         self.turn = turn
@@ -56,6 +59,9 @@ class Run:
         self.offer: Offer | None = None
         self.answer = Answer()
         self.ended: Ended | None = None
+        # The run that a caller began, of which this one and others may be a consequence.
+        self._root: Run = asked_by._root if asked_by else self
+        self._asked = 0
         self._places: list[Place] = []
         self._events: Channel[Event] = Channel()
         self._sinks: list[Callable[[Event], object]] = []
@@ -107,6 +113,9 @@ class Run:
 
     def ask(self, session_key: str, message: str) -> Run:
         """Begin a run of the same agent in another of its sessions, on behalf of this one. Raises Overloaded."""
+        if self._root._asked >= MAX_ASKED:
+            raise Overloaded(f"this run led to {MAX_ASKED} others already", retry_after=0)
+        self._root._asked += 1
         turn = self.turn
         asked = Turn(
             agent=turn.agent,
@@ -119,7 +128,7 @@ class Run:
             request_id=turn.request_id,
             behind=(*turn.behind, turn.session_key),
         )
-        run = Run(self.runs, asked)
+        run = Run(self.runs, asked, asked_by=self)
         run.spawn()
         return run
 
@@ -160,6 +169,8 @@ class Run:
                 self._working = True
                 if self._cancelled is not None:
                     raise self._cancelled
+                if self.turn.prepare is not None:
+                    self.turn.prepare()
                 for place in self._places:
                     place.wait()
                 # Only now: turns that wait for their session must not hold the agent's places from other sessions.
@@ -183,7 +194,7 @@ class Run:
         _check_names(turn, offer)
         summary, past, new = self._conversation()
         self.window = runs.catalogue.window(turn.agent, self.choice)
-        if not runs.catalogue.takes_images(self.choice):
+        if (past or has_images(new)) and not runs.catalogue.takes_images(self.choice):
             past, new = _without_images(past, new, self.choice.primary)
         context = Context(
             system_prompt(turn.agent, turn.instructions, date.today(), self.window),
@@ -265,8 +276,8 @@ def _check_names(turn: Turn, offer: Offer) -> None:
 
 def _without_images(past: list[PastTurn], new: list[Message], model: str) -> tuple[list[PastTurn], list[Message]]:
     """For a model that takes none: those of earlier turns become a word. Raises InvalidRequest for this turn's own."""
-    latest = max((i for i, message in enumerate(new) if message["role"] == "user"), default=0)
-    if has_images(new[latest:]):
+    last_reply = max((i for i, message in enumerate(new) if message["role"] == "assistant"), default=-1)
+    if has_images(new[last_reply + 1 :]):
         raise InvalidRequest(
             f"the model {model} takes no images; where it does, its entry in models.providers needs "
             'input: ["text", "image"]',

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from app.config.settings import Agent, ModelChoice
 from app.providers.stream import Message
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(NamedTuple):
     """One question to one agent, the same from every door.
 
     session_key:  the session; a ``stateless`` turn has a key that nobody else has, and leaves nothing behind.
     messages:     OpenAI chat messages without system messages; at least one.
+    prepare:      makes ``messages`` fit for a model, in place, within the run's deadline; raises InvalidRequest.
     instructions: what system and developer messages said, for this run only.
     sampling:     fields of the OpenAI request that go to the provider.
     tools:        the caller's own, OpenAI function tools; a call to one of them ends the run.
@@ -31,8 +31,9 @@ class Turn:
     session_key: str
     stateless: bool
     messages: Sequence[Message]
+    prepare: Callable[[], None] | None = None
     instructions: str = ""
-    sampling: Mapping[str, Any] = field(default_factory=dict)
+    sampling: Mapping[str, Any] = MappingProxyType({})
     tools: Sequence[Mapping[str, Any]] = ()
     tool_choice: str | Mapping[str, Any] | None = None
     model: ModelChoice | None = None

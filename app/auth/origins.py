@@ -19,6 +19,9 @@ _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _CORS_HEADERS = frozenset(("authorization", "content-type", "x-request-id", "idempotency-key"))
 _CORS_FAMILIES = re.compile(r"(?:x-openclaw|x-stainless)-[a-z0-9-]+")  # the official SDKs send the latter
 
+# Headers of answers that scripts of allowed origins may read: SDKs decide by two of them whether to ask again.
+EXPOSED = "x-request-id, x-openclaw-session-key, x-openclaw-run-id, x-should-retry, Retry-After, Idempotent-Replayed"
+
 
 def _host_name(header: str) -> str | None:
     """The name or address in a Host header, lower case, without port and trailing dot; ``None`` if malformed."""
@@ -82,7 +85,7 @@ class Guard:
             return {}
         return {
             "Access-Control-Allow-Origin": origin,
-            "Access-Control-Expose-Headers": "x-request-id, x-openclaw-session-key, x-openclaw-run-id, Retry-After",
+            "Access-Control-Expose-Headers": EXPOSED,
             "Vary": "Origin",
         }
 

@@ -71,6 +71,13 @@ class Client:
         return self.loopback and not self.forwarded
 
 
+@lru_cache(maxsize=1024)
+def _peer(peer: str) -> tuple[IPv4Address | IPv6Address | None, bool, str]:
+    """(address, whether it is loopback, how it is written); no address for what is none."""
+    address = parse_address(peer)
+    return address, address is not None and address.is_loopback, peer if address is None else str(address)
+
+
 class Proxies:
     """The proxies whose word on a client's address is taken.
 
@@ -83,12 +90,9 @@ class Proxies:
 
     def client(self, request: Request) -> Client:
         """Find the client behind ``request``. A unix socket's peer counts as loopback."""
-        peer = request.peer or _LOOPBACK
-        address = parse_address(peer)
-        loopback = address is not None and address.is_loopback
+        address, loopback, client = _peer(request.peer or _LOOPBACK)
         trusted = self._trusts(address)
         forwarded = _is_forwarded(request)
-        client = peer if address is None else str(address)
         if forwarded:
             if trusted:
                 client = self._origin(request.headers.get("x-forwarded-for", "")) or client

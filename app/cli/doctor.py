@@ -13,6 +13,7 @@ import click
 import orjson
 
 from app.agents.tools import sandbox
+from app.agents.tools.policy import unknown_names
 from app.agents.tools.sandbox import NoSandbox
 from app.config import ConfigError, Environment, load, read_environment
 
@@ -35,6 +36,8 @@ def configuration(environment: Environment) -> Iterator[Finding]:
         for fault in error.faults:
             yield Finding("configuration", FAIL, str(fault))
         return
+    for who, name in unknown_names(settings):
+        yield Finding("tools", WARN, f"{who}: there is no tool {name!r}; the name has no effect")
     if settings.warnings:
         remedy = "`.venv/bin/python -m app config validate` shows them"
         yield Finding("configuration", WARN, f"{settings.path} is valid, warnings: {len(settings.warnings)}; {remedy}")

@@ -15,12 +15,15 @@ from app.config.well_known import well_known_keys, well_known_provider
 Data = Mapping[str, Any]
 T = TypeVar("T")
 
+SQLITE = "sqlite:///"
+
 
 def assemble(data: Data, environment: Environment, warnings: tuple[str, ...]) -> kinds.Settings:
     """data: a document that passed the schema and the rules, so nothing here can fail."""
     session, logging = data.get("session", {}), data.get("logging", {})
     maintenance = session.get("maintenance", {})
-    agents, default_agent = _agents(data, environment)
+    storage_url = data.get("storage", {}).get("url") or f"{SQLITE}{environment.state_dir}/gateway.sqlite3"
+    agents, default_agent = _agents(data, environment, _private(environment, storage_url))
     servers = data.get("mcp", {}).get("servers", {})
     return kinds.Settings(
         path=environment.config_path,
@@ -29,7 +32,7 @@ def assemble(data: Data, environment: Environment, warnings: tuple[str, ...]) ->
         agents=MappingProxyType(agents),
         default_agent=default_agent,
         providers=MappingProxyType(_providers(data.get("models", {}).get("providers", {}), agents, environment)),
-        storage_url=data.get("storage", {}).get("url") or f"sqlite:///{environment.state_dir}/gateway.sqlite3",
+        storage_url=storage_url,
         tools=_tools({"profile": "minimal"}, data.get("tools", {})),
         mcp_servers=MappingProxyType({name: _server(name, server) for name, server in servers.items()}),
         session=_make(
@@ -125,7 +128,14 @@ def _tools(base: Data, own: Data) -> kinds.Tools:
     return _make(kinds.Tools, merged)
 
 
-def _agents(data: Data, environment: Environment) -> tuple[dict[str, kinds.Agent], str]:
+def _private(environment: Environment, storage_url: str) -> tuple[Path, ...]:
+    """The configuration and all sessions, also where they lie outside the state folder."""
+    database = Path(storage_url.removeprefix(SQLITE)) if storage_url.startswith(SQLITE) else None
+    beside = [database.with_name(database.name + suffix) for suffix in ("", "-wal", "-shm")] if database else []
+    return (environment.state_dir, environment.config_path, *beside)
+
+
+def _agents(data: Data, environment: Environment, private: tuple[Path, ...]) -> tuple[dict[str, kinds.Agent], str]:
     section = data.get("agents", {})
     written = {str(name): agent for _, name, agent in written_agents(section)} or {kinds.MAIN_AGENT: {}}
     marked = next((name for name, agent in written.items() if agent.get("default")), None)
@@ -143,6 +153,7 @@ def _agents(data: Data, environment: Environment) -> tuple[dict[str, kinds.Agent
             without=("default",),
             id=name,
             workspace=workspace,
+            private=private,
             model=_choice(defaults.get("model", {}), agent.get("model", {})),
             tools=_tools(defaults.get("tools", {}), agent.get("tools", {})),
         )

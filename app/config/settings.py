@@ -120,7 +120,7 @@ def _host_and_port(host: str, port: int) -> str:
 @dataclass(frozen=True, slots=True)
 class Exec:
     security: str | None = None  # deny | allowlist | full; unset: the profile decides
-    safe_bins: tuple[str, ...] = ()
+    safe_bins: tuple[str, ...] | None = None
     timeout_seconds: int | None = None
 
 
@@ -145,7 +145,10 @@ class ModelChoice:
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """One agent with ``agents.defaults`` already filled in."""
+    """One agent with ``agents.defaults`` already filled in.
+
+    private: the gateway's own files and folders, which no tool may touch, wherever the workspace is.
+    """
 
     id: str
     name: str
@@ -157,6 +160,7 @@ class Agent:
     max_concurrent: int | None = None
     context_tokens: int | None = None
     tools: Tools = Tools()
+    private: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ from app.config.faults import ABSENT, KeyPath, dotted, value_at
 # A version that brings a feature deletes its row.
 _WITHOUT_EFFECT: tuple[KeyPath, ...] = (
     ("gateway", "http", "endpoints", "responses", "enabled"),
+    ("gateway", "controlUi", "enabled"),
+    ("gateway", "controlUi", "basePath"),
     ("cluster", "redisUrl"),
 )
 

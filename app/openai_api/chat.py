@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 from flask import Blueprint, Response, current_app
@@ -24,6 +25,7 @@ from app.idle import IdleTimer
 from app.openai_api import idempotency, images
 from app.openai_api.completions import KEEP_ALIVE, Chunks, completion
 from app.openai_api.schemas import load_chat_completion, sampling_of
+from app.providers.images import has_images
 from app.services import Services
 from app.sessions import keys
 from app.sessions.answers import Claim, KeptAnswer
@@ -35,8 +37,11 @@ SILENCE = 15.0
 # Seconds that headers and role chunk wait for the provider, so that an early failure is a plain HTTP error.
 HEADERS_WITHIN = 1.0
 
-EVENT_STREAM = "text/event-stream"
-STREAM_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+STREAM_HEADERS = {
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "no-cache, no-transform",
+    "X-Accel-Buffering": "no",
+}
 
 
 @blueprint.post("/v1/chat/completions")
@@ -51,7 +56,6 @@ def create() -> Response:
     if isinstance(claim, KeptAnswer):
         return idempotency.replay(claim)
     try:
-        images.resolve(chat["messages"], settings.gateway.chat_completions.images)
         run = Run(services.runs, turn)
         known.headers["x-openclaw-session-key"] = keys.for_header(turn.session_key)
         known.headers["x-openclaw-run-id"] = run.id
@@ -83,10 +87,10 @@ class _Request(NamedTuple):
     def client_gone(self) -> None:
         self.run.cancel(RunCancelled("the client closed its connection"))
 
-    def keep(self, content_type: str, body: bytes) -> None:
+    def keep(self, body: bytes, headers: dict[str, str]) -> None:
         if self.claim is not None:
             headers = {
-                "Content-Type": content_type,
+                **headers,
                 "x-openclaw-session-key": keys.for_header(self.run.turn.session_key),
                 "x-openclaw-run-id": self.run.id,
             }
@@ -103,7 +107,7 @@ def _whole(request: _Request) -> Response:
     if ended.error is not None:
         raise _told(run, ended.error)
     body = completion(run, request.model, ended, reasoning=request.reasoning)
-    request.keep(JSON, body)
+    request.keep(body, {"Content-Type": JSON})
     return Response(body, content_type=JSON)
 
 
@@ -140,11 +144,15 @@ def _turn(services: Services, settings: Settings, chat: dict[str, Any], environ:
         key = keys.of_user(agent.id, user, caller.identity if caller.mode == "trusted-proxy" else None)
     else:
         key = keys.stateless(agent.id)
+    prepare = None
+    if has_images(conversation.messages):
+        prepare = partial(images.resolve, conversation, settings.gateway.chat_completions.images)
     return Turn(
         agent=agent,
         session_key=key,
         stateless=stateless,
         messages=conversation.messages,
+        prepare=prepare,
         instructions=conversation.instructions,
         sampling=sampling_of(chat),
         tools=chat.get("tools", ()),
@@ -205,7 +213,7 @@ def _stream(request: _Request) -> Response:
         raise _told(run, first[0].error)
 
     stream = _Stream(request)
-    response = Response(stream.blocks(first), headers=STREAM_HEADERS, content_type=EVENT_STREAM)
+    response = Response(stream.blocks(first), headers=STREAM_HEADERS)
 
     @response.call_on_close
     def _closed() -> None:
@@ -264,7 +272,7 @@ class _Stream:
 
     def _keep(self, ended: Ended, last: bytes) -> None:
         if ended.error is None:
-            self._request.keep(EVENT_STREAM, b"".join(self._sent) + last)
+            self._request.keep(b"".join(self._sent) + last, STREAM_HEADERS)
 
     def _rendered(self, events: list[Event]) -> bytes:
         rendered = []

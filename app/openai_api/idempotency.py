@@ -18,7 +18,7 @@ from app.sessions.answers import AnswerStore, Claim, KeptAnswer, KeyInUse, KeyRe
 log = logging.getLogger("gateway.http")
 
 # Bytes. A longer answer is not kept.
-MAX_KEPT = 1024 * 1024
+MAX_KEPT = 8 * 1024 * 1024
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 # What decides about the answer beside the body.

@@ -16,6 +16,8 @@ _DETAILS = ("auto", "low", "high", "original")
 
 # Checking them holds up every other request meanwhile.
 MOST = 10_000
+# Tool calls of one message.
+MOST_CALLS = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +51,34 @@ class Messages(fields.Field[Conversation]):
         places: list[int] = []
         instructions: list[str] = []
         messages: list[Message] = []
+        called = _Called()
         for index, given in enumerate(value):
             try:
                 role = _role(given)
                 if role in ("system", "developer"):
                     instructions.append(_instruction(given))
                 else:
-                    messages.append(_READERS[role](given, messages))
+                    messages.append(_READERS[role](given, called))
                     places.append(index)
             except ValidationError as error:
                 raise ValidationError({index: error.messages}) from None
         if not any(message["role"] in ("user", "tool") for message in messages):
             raise ValidationError("must hold a user message")
         return Conversation("\n\n".join(text for text in instructions if text), messages, places)
+
+
+class _Called:
+    """The calls so far. latest: the id of each function's last call."""
+
+    __slots__ = ("count", "latest")
+
+    def __init__(self) -> None:
+        self.latest: dict[str, str] = {}
+        self.count = 0
+
+    def note(self, calls: list[Message]) -> None:
+        self.latest.update((call["function"]["name"], call["id"]) for call in calls)
+        self.count += len(calls)
 
 
 def _role(given: Any) -> str:
@@ -79,15 +96,15 @@ def _instruction(given: Message) -> str:
     return content if isinstance(content, str) else "".join(part["text"] for part in content)
 
 
-def _user(given: Message, _before: list[Message]) -> Message:
+def _user(given: Message, _called: _Called) -> Message:
     return _named(given, {"role": "user", "content": _content(given, images=True)})
 
 
-def _assistant(given: Message, before: list[Message]) -> Message:
+def _assistant(given: Message, called: _Called) -> Message:
     calls = _tool_calls(given.get("tool_calls"))
     legacy = given.get("function_call")
     if legacy is not None and not calls:
-        calls = [{"id": f"call_{len(before)}", "type": "function", "function": _function(legacy, "function_call")}]
+        calls = [{"id": f"call_{called.count}", "type": "function", "function": _function(legacy, "function_call")}]
     refusal = given.get("refusal")
     if refusal is not None and not isinstance(refusal, str):
         raise ValidationError({"refusal": ["must be a string"]})
@@ -96,28 +113,27 @@ def _assistant(given: Message, before: list[Message]) -> Message:
     message: Message = {"role": "assistant", "content": content}
     if calls:
         message["tool_calls"] = calls
+        called.note(calls)
     if refusal and content is None:
         message["content"] = refusal
     return _named(given, message)
 
 
-def _tool(given: Message, _before: list[Message]) -> Message:
+def _tool(given: Message, _called: _Called) -> Message:
     call_id = given.get("tool_call_id")
     if not isinstance(call_id, str) or not call_id:
         raise ValidationError({"tool_call_id": ["must name the tool call that this answers"]})
     return {"role": "tool", "tool_call_id": call_id, "content": _content(given, images=True)}
 
 
-def _legacy_function(given: Message, before: list[Message]) -> Message:
+def _legacy_function(given: Message, called: _Called) -> Message:
     """``role:"function"`` results are tool results; they answer the latest call of their name."""
     name = given.get("name")
     if not isinstance(name, str) or not name:
         raise ValidationError({"name": ["must name the function that was called"]})
-    for message in reversed(before):
-        for call in message.get("tool_calls") or ():
-            if call["function"]["name"] == name:
-                return {"role": "tool", "tool_call_id": call["id"], "content": _content(given, images=True)}
-    raise ValidationError({"name": [f"no earlier assistant message calls {name[:64]!r}"]})
+    if name not in called.latest:
+        raise ValidationError({"name": [f"no earlier assistant message calls {name[:64]!r}"]})
+    return {"role": "tool", "tool_call_id": called.latest[name], "content": _content(given, images=True)}
 
 
 _READERS = {"user": _user, "assistant": _assistant, "tool": _tool, "function": _legacy_function}
@@ -173,6 +189,8 @@ def _tool_calls(given: Any) -> list[Message]:
         return []
     if not isinstance(given, list):
         raise ValidationError({"tool_calls": ["must be a list"]})
+    if len(given) > MOST_CALLS:
+        raise ValidationError({"tool_calls": [f"must hold {MOST_CALLS} calls at most"]})
     calls = []
     for index, call in enumerate(given):
         try:

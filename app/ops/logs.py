@@ -26,12 +26,12 @@ LEVELS = {
     "debug": logging.DEBUG,
 }
 
-# A line stays a line, and a terminal is not told what to do.
-_CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))} | {10: "\\n", 13: "\\r", 9: "\t"}
+# So that no line of a trace can look like an event.
+_INDENT = "    "
 
 
 class _Formatter(logging.Formatter):
-    """``time level logger message``, on one line whatever the message holds; or the same as JSON."""
+    """``time level logger message``, on one line whatever the message holds, a trace indented below; or all as JSON."""
 
     def __init__(self, style: str, redact: Redaction) -> None:
         super().__init__()
@@ -48,10 +48,10 @@ class _Formatter(logging.Formatter):
             if trace:
                 entry["trace"] = trace
             return _json(entry)
-        line = f"{when} {level:<7} {record.name}: {message}"
-        if not line.isprintable():
-            line = line.translate(_CONTROL)
-        return f"{line}\n{trace}" if trace else line
+        line = _printable(f"{when} {level:<7} {record.name}: {message}")
+        if not trace:
+            return line
+        return "\n".join([line, *(_INDENT + _printable(part) for part in trace.split("\n"))])
 
 
 class _Stderr(logging.Handler):
@@ -120,6 +120,13 @@ class GunicornLogger(Logger):  # type: ignore[misc]
 @lru_cache(maxsize=2)
 def _second(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+
+
+def _printable(text: str) -> str:
+    """The text as one line that doesn't tell a terminal what to do, nor shows what is not there."""
+    if text.isprintable():
+        return text
+    return text.translate({ord(each): ascii(each)[1:-1] for each in set(text) if not each.isprintable()})
 
 
 def _json(entry: dict[str, Any]) -> str:

@@ -51,7 +51,7 @@ class Redaction:
             if secret in text:
                 text = text.replace(secret, REDACTED)
         small = text.lower()
-        return _SECRETS.sub(_keep_label, text) if any(sign in small for sign in _SIGNS) else text
+        return _SECRETS.sub(_keep_label, text) if [sign for sign in _SIGNS if sign in small] else text
 
 
 def secrets_of(settings: Settings) -> tuple[str, ...]:

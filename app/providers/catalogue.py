@@ -19,7 +19,7 @@ from app.providers.stream import Provider as Speaker
 from app.providers.upstream import Upstream
 
 LOCAL = "local"
-# Choices whose providers are remembered; a caller may choose any model of a provider that lists none.
+# Choices and models that are remembered; a caller may choose any model of a provider that lists none.
 MOST_CHOICES = 1000
 
 
@@ -33,6 +33,7 @@ class Catalogue:
         self._settings = settings
         self._local: LocalProvider = previous._local if previous else LocalProvider(local_model)
         self._upstreams: dict[str, tuple[Provider, Upstream]] = {}
+        self._models: dict[str, Model] = {}
         self._candidates: dict[ModelChoice, list[Candidate]] = {}
         self.standing: Standing = previous.standing if previous else Standing()
         for provider in settings.providers.values():
@@ -97,14 +98,22 @@ class Catalogue:
 
     def model(self, reference: str) -> Model:
         """What is known of ``provider/model``: its entry, or else its id and what its provider takes."""
-        provider_id, _, model_id = reference.partition("/")
         if reference == LOCAL_MODEL and LOCAL not in self._upstreams:
             return self._local.model()
+        known = self._models.get(reference)
+        if known is None:
+            if len(self._models) >= MOST_CHOICES:
+                self._models.clear()
+            known = self._models[reference] = self._described(reference)
+        return known
+
+    def _described(self, reference: str) -> Model:
+        provider_id, _, model_id = reference.partition("/")
         provider = self._settings.providers.get(provider_id)
         if provider is None:
             return Model(id=model_id, name=model_id)
-        listed = (model for model in provider.models if model.id == model_id)
-        return next(listed, Model(id=model_id, name=model_id, input=provider.input))
+        listed = {model.id: model for model in provider.models}
+        return listed.get(model_id) or Model(id=model_id, name=model_id, input=provider.input)
 
     def uses_local(self) -> bool:
         """Whether an agent may call the built-in model, so that it has to be warm."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -107,43 +107,40 @@ def stream_with_failover(candidates: Sequence[Candidate], call: ModelCall, stand
     """
     *others, last = standing.in_order(candidates)
     for candidate in others:
-        try:
-            return (yield from _stream(candidate, call, WAITS[:1], standing))
-        except _Passed as passed:
-            log.warning("model %s failed, the next one is asked: %s", candidate.reference, passed.error)
-    try:
-        yield from _stream(last, call, WAITS, standing)
-    except _Passed as passed:
-        raise passed.error from passed.error.__cause__
+        failed = yield from _stream(candidate, call, WAITS[:1], standing)
+        if failed is None:
+            return
+        log.warning("model %s failed, the next one is asked: %s", candidate.reference, failed)
+    failed = yield from _stream(last, call, WAITS, standing)
+    if failed is not None:
+        raise failed
 
 
-class _Passed(Exception):
-    """A model failed before its first token."""
-
-    def __init__(self, error: ProviderError) -> None:
-        super().__init__(error.message)
-        self.error = error
-
-
-def _stream(candidate: Candidate, call: ModelCall, waits: Sequence[float], standing: Standing) -> Iterator[Delta]:
+def _stream(
+    candidate: Candidate, call: ModelCall, waits: Sequence[float], standing: Standing
+) -> Generator[Delta, None, ProviderError | None]:
+    """One model's answer; its error comes back when it failed before its first token, and others may be asked."""
     reference = candidate.reference
-    call = call._replace(model=reference.partition("/")[2])
+    # Not by _replace, which takes four times as long.
+    call = ModelCall(reference.partition("/")[2], *call[1:])
     began = False
     for wait in (*waits, None):
         deltas = candidate.provider.stream(call)
         token = False
         try:
             for delta in deltas:
-                if type(delta) is Completed:
+                kind = type(delta)
+                if kind is Began:
+                    if not began:
+                        began = True
+                        yield Began(reference)
+                    continue
+                if kind is Completed:
                     # Before it is out: whoever has the last delta reads no further.
                     standing.answered(reference)
-                if type(delta) is not Began:
-                    token = True
-                    yield delta
-                elif not began:
-                    began = True
-                    yield Began(reference)
-            return
+                token = True
+                yield delta
+            return None
         except ProviderRefused:
             raise
         except ProviderError as error:
@@ -152,12 +149,13 @@ def _stream(candidate: Candidate, call: ModelCall, waits: Sequence[float], stand
                 standing.failed(reference, error)
                 if token:
                     raise
-                raise _Passed(error) from error
+                return error
             log.info("trying again in %.1f s: %s", pause, error)
         finally:
             # A generator that is merely dropped closes its connection only when it is collected.
             deltas.close()  # type: ignore[attr-defined]
         time.sleep(pause)
+    raise AssertionError("the last try returns or raises")
 
 
 def _pause(wait: float | None, deadline: float) -> float | None:

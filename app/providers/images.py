@@ -11,12 +11,11 @@ PLACEHOLDER = "[image]"
 
 def has_images(messages: Iterable[Message]) -> bool:
     """Whether any message holds an image part."""
-    return any(
-        part["type"] == "image_url"
-        for message in messages
-        if isinstance(content := message.get("content"), list)
-        for part in content
-    )
+    for message in messages:
+        content = message.get("content")
+        if isinstance(content, list) and any(part["type"] == "image_url" for part in content):
+            return True
+    return False
 
 
 def without_images(message: Message) -> Message:

@@ -28,15 +28,15 @@ def events(provider: str, answer: Answer) -> Iterator[dict[str, Any]]:
         if not line.startswith(b"data:"):
             continue  # comments, event names and the blank lines between events
         data = line[5:].strip()
+        if data == b"[DONE]":
+            # Read on to the message's end, or the connection can't be used again; but all that matters is here.
+            answer.hurry(AFTER_DONE_TIMEOUT)
+            continue
+        if not data:
+            continue
         try:
             event = orjson.loads(data)
         except orjson.JSONDecodeError:
-            if not data:
-                continue
-            if data == b"[DONE]":
-                # Read on to the message's end, or the connection can't be used again; but all that matters is here.
-                answer.hurry(AFTER_DONE_TIMEOUT)
-                continue
             event = _parse_leniently(data)
         if type(event) is not dict:
             raise ProviderError(f"provider {provider} sent a line that is not a JSON object")

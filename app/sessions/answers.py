@@ -15,6 +15,8 @@ from app.sessions.tables import answers
 # Seconds that an answer is kept, and how many are.
 MAX_AGE = 24 * 3600
 MOST = 10_000
+# Bytes of all of them; the oldest make room.
+MOST_BYTES = 1024 * 1024 * 1024
 
 
 class KeptAnswer(NamedTuple):
@@ -37,6 +39,7 @@ _PUT = insert(answers)
 _DROP = delete(answers).where(answers.c.key == bindparam("dropped"))
 _EXPIRE = delete(answers).where(answers.c.created_at < bindparam("before"))
 _COUNT = select(func.count()).select_from(answers)
+_BYTES = select(func.coalesce(func.sum(func.length(answers.c.body)), 0))
 _DROP_OLDEST = delete(answers).where(
     answers.c.key.in_(select(answers.c.key).order_by(answers.c.created_at).limit(bindparam("surplus")))
 )
@@ -107,8 +110,10 @@ class AnswerStore:
         def write(connection: Connection) -> None:
             connection.execute(_DROP, {"dropped": key})
             connection.execute(_PUT, row)
-            surplus = connection.execute(_COUNT).scalar_one() - MOST
-            if surplus > 0:
-                connection.execute(_DROP_OLDEST, {"surplus": surplus})
+            count = connection.execute(_COUNT).scalar_one()
+            if count > MOST:
+                connection.execute(_DROP_OLDEST, {"surplus": count - MOST})
+            while connection.execute(_BYTES).scalar_one() > MOST_BYTES:
+                connection.execute(_DROP_OLDEST, {"surplus": max(count // 10, 1)})
 
         self._journal.run(write)

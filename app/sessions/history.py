@@ -61,7 +61,7 @@ def paired(messages: Sequence[Message]) -> list[Message]:
 
     A result whose call is not there is left out. Where calls share an id, a result is the latest one's before it.
     """
-    if not any(message["role"] == "tool" or message.get("tool_calls") for message in messages):
+    if not [None for message in messages if message["role"] == "tool" or "tool_calls" in message]:
         return list(messages)
     ordered: list[Message] = []
     # By call id, the places that wait for a result.
@@ -130,7 +130,7 @@ def _replies(messages: Sequence[Message]) -> Iterator[list[Message]]:
 
 def _fresh(new: Sequence[Message], before: Sequence[Message]) -> list[Message]:
     """``new`` without the results that ``before`` has already. Raises InvalidRequest for one that answers nothing."""
-    if all(message["role"] != "tool" for message in new):
+    if "tool" not in [message["role"] for message in new]:
         return list(new)
     open = _open_calls(before)
     answered = {id for id in _results(before) if not open[id]}

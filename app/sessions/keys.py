@@ -19,6 +19,7 @@ RESERVED = ("subagent:", "cron:", "acp:")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _AGENT_PREFIX = re.compile(r"agent:([^:]+):", re.IGNORECASE)
 # Visible ASCII stays readable in a header; the percent sign is what the encoding itself needs.
+_VISIBLE = re.compile(r"[!-$&-~]*")
 _HEADER_SAFE = "".join(chr(c) for c in range(0x21, 0x7F) if chr(c) != "%")
 
 
@@ -61,7 +62,7 @@ def check_not_reserved(key: str) -> None:
 
 def for_header(key: str) -> str:
     """The key as a response header can carry it: percent-encoded where it is not visible ASCII."""
-    return quote(key, safe=_HEADER_SAFE)
+    return key if _VISIBLE.fullmatch(key) else quote(key, safe=_HEADER_SAFE)
 
 
 def _checked(key: str, param: str) -> str:

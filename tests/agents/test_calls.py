@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from app.agents.calls import AT_ONCE, MAX_ARGUMENTS, MAX_CALLS, MAX_STEP_ARGUMENTS, Calls, clipped, orders, perform
 from app.agents.events import ToolEnded, ToolStarted
+from app.agents.tools.tool import Tool
 from app.agents.tools.toolbox import Offer
 from app.errors import ProviderError
 from app.providers.stream import Message, ToolCallDelta
@@ -209,3 +210,26 @@ def test_a_clipped_text_has_both_ends(text: str, limit: int) -> None:
     assert short.startswith(text[:half])
     assert short.endswith(text[-half:])
     assert f"[… {len(text) - 2 * half} characters left out …]" in short
+
+
+def test_many_unknown_arguments_are_refused_by_name() -> None:
+    """A few of them are named, and nothing is checked one by one."""
+    closed = {"type": "object", "properties": {"path": {"type": "string"}}, "additionalProperties": False}
+    made = Tool("read", "", closed, lambda run, arguments: "")
+    fault = made.fault_of({f"key{number}": 1 for number in range(1000)})
+    assert fault.startswith("unknown arguments: key0, ")
+    assert len(fault) < 400
+
+
+def test_arguments_that_are_nested_too_deeply() -> None:
+    """The model reads so, instead of the run failing."""
+    deep: list[object] = []
+    for _ in range(900):
+        deep = [deep]
+    schema = {
+        "type": "object",
+        "properties": {"path": {"$ref": "#/$defs/deep"}},
+        "$defs": {"deep": {"items": {"$ref": "#/$defs/deep"}}},
+    }
+    made = Tool("read", "", schema, lambda run, arguments: "")
+    assert "nested too deeply" in made.fault_of({"path": deep})

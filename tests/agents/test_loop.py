@@ -232,12 +232,14 @@ def test_an_answer_that_was_cut_short_does_none_of_its_calls(scene: Scene) -> No
 
 
 def test_a_callers_call_that_was_cut_short(scene: Scene) -> None:
-    """The run ends with length, also where the call was demanded: it was begun, and the caller saw so much of it."""
-    scene.model.enqueue(asks(Wanted("t1", "weather", '{"city":'), finish="length"))
-    run = scene.start(tools=theirs("weather"), tool_choice="required")
+    """The run ends with length, and with an error where the call was demanded: it is not there."""
+    cut = asks(Wanted("t1", "weather", '{"city":'), finish="length")
+    scene.model.enqueue(cut, cut)
+    run = scene.start(tools=theirs("weather"))
     seen = events(run)
     assert (seen[-1].finish_reason, seen[-1].error, run.answer.calls) == ("length", None, [])
     assert scene.stored()[0].messages[1:] == [assistant("")]
+    assert isinstance(scene.answer(tools=theirs("weather"), tool_choice="required", key=None).error, ToolChoiceUnmet)
 
 
 def test_a_finish_with_calls_that_never_came_is_an_answer(scene: Scene) -> None:

@@ -18,10 +18,11 @@ from app.agents import run as run_module
 from app.agents import runs as runs_module
 from app.agents.calls import INTERRUPTED
 from app.agents.events import Began, Ended, ReasoningDelta, TextDelta
-from app.agents.run import INTERRUPTED_MARK, Run
+from app.agents.run import INTERRUPTED_MARK, MAX_ASKED, Run
 from app.config.settings import Gateway, Provider, Session
 from app.errors import (
     InternalError,
+    InvalidRequest,
     Overloaded,
     ProviderError,
     ProviderRefused,
@@ -662,3 +663,40 @@ def test_a_long_answer_does_not_drop_its_own_history(scene: Scene, clock: Simple
         "slow",
         "three",
     ]
+
+
+# What comes before the model.
+
+
+def test_what_prepares_a_turn_may_refuse_it(scene: Scene) -> None:
+    """Its error is the run's, and the model is not asked."""
+
+    def refuse() -> None:
+        raise InvalidRequest("no image", param="messages[0]")
+
+    assert isinstance(scene.answer(prepare=refuse).error, InvalidRequest)
+    assert scene.model.calls == []
+    assert scene.at_rest()
+
+
+def test_what_prepares_a_turn_has_the_runs_deadline(scene: Scene) -> None:
+    """A slow image host ends with the run's time, and a cancel reaches it."""
+    late = replace(MAIN, timeout_seconds=0.05)
+    assert isinstance(scene.answer(agent=late, prepare=Gate().wait).error, RunTimeout)
+    waiting = scene.start(prepare=Gate().wait)
+    gevent.sleep(0)
+    assert waiting.cancel(RunCancelled("gone"))
+    assert isinstance(ended(waiting).error, RunCancelled)
+    assert scene.at_rest()
+
+
+def test_a_run_leads_to_so_many_others(scene: Scene) -> None:
+    """However the sessions that it asks ask on."""
+    first = scene.start()
+    asked = [first.ask(f"agent:main:{number}", "hi") for number in range(MAX_ASKED - 1)]
+    asked.append(asked[0].ask("agent:main:deep", "hi"))
+    for run in (first, *asked):
+        with pytest.raises(Overloaded, match=str(MAX_ASKED)):
+            run.ask("agent:main:more", "hi")
+    for run in (first, *asked):
+        ended(run)

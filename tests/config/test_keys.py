@@ -73,7 +73,8 @@ def test_an_openclaw_file_starts(place: Place) -> None:
     settings = place.load(OPENCLAW_FILE)
     warning, unsupported = settings.warnings
     assert all("\n" not in line for line in settings.warnings)
-    assert unsupported.endswith("without effect: gateway.http.endpoints.responses.enabled")
+    without_effect = "gateway.http.endpoints.responses.enabled, gateway.controlUi.enabled, gateway.controlUi.basePath"
+    assert unsupported.endswith(f"without effect: {without_effect}")
     for ignored in ("channels", "gateway.tailscale", "agents.defaults.heartbeat", "agents.list[1].sandbox", "env"):
         assert f"{ignored}," in warning or f"{ignored};" in warning
     assert 'gateway.bind "tailnet" by "loopback"' in warning

@@ -295,3 +295,18 @@ def test_any_value_is_loaded_or_refused(value: Any) -> None:
     assert isinstance(loaded.instructions, str)
     assert all(message["role"] in ("user", "assistant", "tool") for message in loaded.messages)
     assert loaded.messages
+
+
+def test_too_many_calls_in_one_message() -> None:
+    """A message makes 128 calls at most, as many as there may be tools."""
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    with pytest.raises(ValidationError, match="128"):
+        Messages().deserialize([{"role": "assistant", "tool_calls": [call] * 129}, {"role": "user", "content": "hi"}])
+
+
+def test_the_result_of_a_function_is_that_of_its_latest_call() -> None:
+    """The legacy form has names instead of ids."""
+    calls = [{"id": id, "type": "function", "function": {"name": "f", "arguments": "{}"}} for id in ("c1", "c2")]
+    given = [{"role": "assistant", "tool_calls": [call]} for call in calls]
+    read = Messages().deserialize([*given, {"role": "function", "name": "f", "content": "x"}])
+    assert read.messages[-1] == {"role": "tool", "tool_call_id": "c2", "content": "x"}

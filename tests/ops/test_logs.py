@@ -117,16 +117,40 @@ def test_a_message_stays_on_its_line(log: Log, style: str, message: str) -> None
     assert "said" in log.line()
 
 
+INVISIBLE = "\x1b[2J\x07\x7f\x85\xa0\xad\u061c\u200b\u200d\u2028\u2029\u202e\u2066\ufeff\ud800\U000e0041\t\r\v\f\x1c"
+
+
+@pytest.mark.parametrize("character", INVISIBLE)
+def test_what_can_not_be_seen_is_spelled_out(log: Log, character: str) -> None:
+    """Nothing in a message moves a terminal's cursor, turns text around, or breaks a line; the rest stays readable."""
+    log.logger.info("a%sé漢🙂 b", character)
+    line = log.line()
+    assert line.isprintable()
+    assert line.endswith(f"a{ascii(character)[1:-1]}é漢🙂 b")
+
+
+@pytest.mark.parametrize("character", [*INVISIBLE, "\n"])
+def test_nor_in_a_trace(log: Log, character: str) -> None:
+    """What is raised with a text of somebody else can neither hide anything nor look like an event of its own."""
+    try:
+        raise ValueError(f"no{character}2026-01-01T00:00:00.000Z info    gateway: forged")
+    except ValueError:
+        log.logger.exception("run failed")
+    _, *trace = log.written().splitlines()
+    assert all(line.isprintable() and line.startswith("    ") for line in trace)
+    assert trace[-1].endswith("info    gateway: forged")
+
+
 def test_a_fault_brings_its_trace(log: Log) -> None:
-    """For people the trace follows its line; the secrets in it are gone too."""
+    """For people the trace follows its line, indented; the secrets in it are gone too."""
     try:
         raise ValueError("the-token-1 is wrong")
     except ValueError:
         log.logger.exception("run failed")
     first, *trace = log.written().splitlines()
     assert first.endswith("run failed")
-    assert trace[0].startswith("Traceback")
-    assert trace[-1] == f"ValueError: {REDACTED} is wrong"
+    assert trace[0].startswith("    Traceback")
+    assert trace[-1] == f"    ValueError: {REDACTED} is wrong"
 
 
 def test_a_fault_as_json_is_one_line(log: Log) -> None:

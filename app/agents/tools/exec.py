@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import os
-import re
-import shlex
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,11 +11,14 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from app.agents.tools import children, sandbox
-from app.agents.tools.children import Outcome
+from app import children
+from app.agents.tools import sandbox
+from app.agents.tools.allowlist import MAX_SHOWN, named, permitted
+from app.agents.tools.confinement import Confinement
 from app.agents.tools.sandbox import NoSandbox, Sandbox, SandboxRefused
 from app.agents.tools.tool import Tool, ToolFailed
 from app.agents.tools.workspace import aside
+from app.children import Outcome
 from app.config.environment import environment_of_commands
 
 if TYPE_CHECKING:
@@ -34,10 +34,13 @@ MAX_OUTPUT = 32 * 1024
 MAX_READ = 16 * 1024 * 1024
 # Characters.
 MAX_COMMAND = 32_000
-MAX_SHOWN = 80
 
-# Words that mean something to a shell alone.
-_OPERATOR = re.compile(r"[|&;()]+|\d*[<>].*|&>.*|.*(\$\(|`).*", re.DOTALL)
+NO_SANDBOX = "commands of agents run without a sandbox, with all rights of the gateway's user: %s; %s"
+NO_NETWORK = "commands of agents have no network: %s, so that one could call the gateway as an admin"
+EXPOSED = (
+    "the configuration or the database is in %s, which commands of agents need: while one runs it can read what is "
+    "saved there anew; give the gateway's files a folder of their own"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +51,13 @@ class ExecRules:
     safe_bins:       names of programs. Interpreters, and programs that start others (``env``, ``xargs``, ``find``,
                      ``git``), run anything: to list one is the operator's choice.
     timeout_seconds: the most that a command may have; ``None`` for MOST_TIMEOUT.
-    hidden:          files and folders that the sandbox hides, such as the state folder. Without a sandbox a program
-                     can read whatever the gateway's user can.
+    confinement:     what commands must not reach. Without a sandbox they can read whatever the gateway's user can.
     """
 
     security: str
     safe_bins: tuple[str, ...] = ()
     timeout_seconds: int | None = None
-    hidden: tuple[Path, ...] = ()
+    confinement: Confinement = Confinement()
 
 
 class _Command(NamedTuple):
@@ -63,19 +65,36 @@ class _Command(NamedTuple):
     environment: dict[str, str]
     # Where it starts; None when the sandbox sees to that.
     folder: Path | None
+    # Folders in which only the gateway's files themselves are hidden.
+    exposed: tuple[Path, ...] = ()
 
 
 def exec_tool(root: Path, rules: ExecRules) -> Tool:
-    """The tool for an agent with its workspace in ``root``, which is made, 0700, when the first command needs it."""
+    """The tool for an agent with its workspace in ``root``, which is made, 0700, when the first command needs it.
+
+    Where whoever reaches the gateway from this machine can be anybody (``Confinement.loophole``), commands have no
+    network in the sandbox, and without one only runs of callers with ``operator.admin`` have commands.
+    """
     most = rules.timeout_seconds or MOST_TIMEOUT
     usual = min(USUAL_TIMEOUT, most)
 
-    def work(_run: Run, arguments: dict[str, Any]) -> str:
+    def work(run: Run, arguments: dict[str, Any]) -> str:
         box = sandbox.find()
+        loophole = aside(rules.confinement.loophole)
         if isinstance(box, NoSandbox):
-            _warn(box)
+            _warn(NO_SANDBOX, box.reason, box.remedy)
+            if loophole and not run.turn.admin:
+                raise ToolFailed(
+                    f"denied by policy: {loophole}, so without a sandbox a command could make itself an admin; "
+                    "commands are for callers with operator.admin"
+                )
+        elif loophole:
+            _warn(NO_NETWORK, loophole)
         timeout = min(arguments.get("timeout") or usual, most)
-        command = aside(_prepare, root, rules, box, arguments["command"], arguments.get("workdir") or ".")
+        given = arguments["command"], arguments.get("workdir") or "."
+        command = aside(_prepare, root, rules, box, *given, network=not loophole)
+        for folder in command.exposed:
+            _warn(EXPOSED, str(folder))
         try:
             outcome = children.run(
                 command.arguments,
@@ -118,24 +137,22 @@ def _description(rules: ExecRules) -> str:
         return "Run a shell command in the workspace. Programs that it leaves in the background end with it."
     return (
         "Run one program in the workspace, without a shell: no pipes, redirections, variables or patterns. "
-        f"Allowed: {_names(rules)}."
+        f"Allowed: {named(rules.safe_bins)}."
     )
 
 
 @cache
-def _warn(missing: NoSandbox) -> None:
-    # Cached, so that each reason is told once.
-    log.warning(
-        "commands of agents run without a sandbox, with all rights of the gateway's user: %s; %s",
-        missing.reason,
-        missing.remedy,
-    )
+def _warn(message: str, *arguments: str) -> None:
+    # Cached, so that each is told once.
+    log.warning(message, *arguments)
 
 
 # What happens in a thread.
 
 
-def _prepare(root: Path, rules: ExecRules, box: Sandbox | NoSandbox, command: str, workdir: str) -> _Command:
+def _prepare(
+    root: Path, rules: ExecRules, box: Sandbox | NoSandbox, command: str, workdir: str, *, network: bool
+) -> _Command:
     """Raises ToolFailed for what is not allowed or not there."""
     _check_text(command, workdir)
     try:
@@ -149,18 +166,18 @@ def _prepare(root: Path, rules: ExecRules, box: Sandbox | NoSandbox, command: st
     if rules.security == "full":
         arguments = [shutil.which("bash", path=path) or "/bin/sh", "-c", command]
     else:
-        arguments = _allowed(command, rules, path)
+        arguments = permitted(command, rules.safe_bins, path)
         environment["PATH"] = path
     environment |= {"TERM": "dumb", "PWD": str(folder)}
     if isinstance(box, NoSandbox):
         return _Command(arguments, environment, folder)
     environment["TMPDIR"] = "/tmp"  # noqa: S108 - the sandbox's own
+    cover = rules.confinement.cover(root, environment)
     try:
-        return _Command(
-            box.command(arguments, workspace=root, folder=folder, hidden=rules.hidden), environment, folder=None
-        )
+        boxed = box.command(arguments, workspace=root, folder=folder, hidden=cover.hidden, network=network)
     except SandboxRefused as error:
         raise ToolFailed(f"commands can't run here: {error}; the operator must choose another for this agent") from None
+    return _Command(boxed, environment, folder=None, exposed=cover.exposed)
 
 
 def _check_text(*texts: str) -> None:
@@ -192,47 +209,6 @@ def _outside(root: Path, path: str) -> Iterator[str]:
     for folder in path.split(os.pathsep):
         if os.path.isabs(folder) and not Path(folder).resolve().is_relative_to(root):
             yield folder
-
-
-def _allowed(command: str, rules: ExecRules, path: str) -> list[str]:
-    try:
-        words = list(_words(command))
-    except ValueError as error:
-        raise ToolFailed(f"denied by policy: the command can't be split into words: {error}") from None
-    if not words:
-        raise ToolFailed("denied by policy: the command is empty")
-    name = words[0][0]
-    if name not in rules.safe_bins or "/" in name:
-        raise ToolFailed(
-            f"denied by policy: {name[:MAX_SHOWN]!r} is not in tools.exec.safeBins (allowed: {_names(rules)})"
-        )
-    for word, bare in words:
-        if bare and _OPERATOR.fullmatch(word):
-            raise ToolFailed(
-                f"denied by policy: {word[:MAX_SHOWN]!r} needs a shell, and there is none (tools.exec.security is "
-                "allowlist); give one program with its arguments, and quote what is meant literally"
-            )
-    program = shutil.which(name, path=path)
-    if program is None:
-        raise ToolFailed(f"{name!r} is allowed, but not installed")
-    return [program, *(word for word, _ in words[1:])]
-
-
-def _words(command: str) -> Iterator[tuple[str, bool]]:
-    """The words as a shell would split them, and whether each stands there bare, without quotes. Raises ValueError."""
-    text = io.StringIO(command)
-    words = shlex.shlex(text, posix=True, punctuation_chars=False)
-    words.whitespace_split = True
-    words.commenters = ""
-    start = 0
-    for word in words:
-        end = text.tell()
-        yield word, command[start:end].strip() == word
-        start = end
-
-
-def _names(rules: ExecRules) -> str:
-    return ", ".join(rules.safe_bins) or "none"
 
 
 def _told(outcome: Outcome, timeout: int) -> str:

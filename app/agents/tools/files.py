@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from app.agents.tools.tool import Tool, ToolFailed
-from app.agents.tools.workspace import Workspace, aside
+from app.agents.tools.workspace import MAX_ENTRIES, Workspace, aside
 from app.agents.tools.workspace_walk import cleaned, shown
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ MAX_LINES = 2000
 MAX_TEXT = 48 * 1024
 # Bytes in which a NUL says that a file is not text.
 SNIFFED = 8 * 1024
+# Bytes whose line ends are counted at once: all threads wait for each other's Python, so of four million lines
+# not every one may take a step.
+BLOCK = 4 * 1024
 # Names of one call of ls.
 MAX_NAMES = 500
 # Places where a text occurs that are named, and characters of a line that is quoted.
@@ -113,8 +116,7 @@ def _read(workspace: Workspace, arguments: dict[str, Any]) -> str:
         raise ToolFailed(f"{shown(path)} has {total} lines{_beyond(size)}: there is no line {first}")
 
     stream = BytesIO(data)
-    for _ in range(first - 1):
-        stream.readline()
+    stream.seek(_line_start(data, first))
     kept, last, notes = bytearray(), first - 1, []
     for line in islice(stream, min(count, MAX_LINES)):
         if kept and len(kept) + len(line) > MAX_TEXT:
@@ -182,10 +184,13 @@ def _edit(workspace: Workspace, arguments: dict[str, Any]) -> str:
 
 def _list(workspace: Workspace, arguments: dict[str, Any]) -> str:
     path = arguments.get("path", ".")
-    names, more = workspace.listing(path, MAX_NAMES)
+    names, more, complete = workspace.listing(path, MAX_NAMES)
     if not names:
         return f"[{shown(path)} is an empty folder]"
-    return "\n".join(names) + (f"\n[and at least {more} more]" if more else "")
+    if not complete:
+        note = f"[some of the more than {MAX_ENTRIES:,} names in this folder; find searches them all]"
+        return "\n".join([*names, note])
+    return "\n".join(names) + (f"\n[and {more} more]" if more else "")
 
 
 def _encoded(name: str, text: str) -> bytes:
@@ -212,9 +217,19 @@ def _places(text: bytes, wanted: bytes) -> Iterator[int]:
 
 def _in_original(original: bytes, text: bytes, place: int) -> int:
     """The place in ``original`` of a place in ``text``, which is the same with LF where original has CRLF."""
-    line = text.count(b"\n", 0, place)
     column = place - (text.rfind(b"\n", 0, place) + 1)
-    return sum(len(whole) for whole in islice(BytesIO(original), line)) + column
+    return _line_start(original, text.count(b"\n", 0, place) + 1) + column
+
+
+def _line_start(data: bytes, number: int) -> int:
+    """Where a line begins that is there, counted from 1."""
+    place, ahead = 0, number - 1
+    while (ends := data.count(b"\n", place, place + BLOCK)) < ahead:
+        place += BLOCK
+        ahead -= ends
+    for _ in range(ahead):
+        place = data.index(b"\n", place) + 1
+    return place
 
 
 def _near(text: bytes, wanted: bytes) -> str:

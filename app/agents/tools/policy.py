@@ -51,10 +51,13 @@ class Policy:
         self._denied = _expanded((*gateway.deny, *agent.deny))
         self.exec = _exec(gateway.exec, agent.exec, "full" if self.profile in _WITH_SHELL else "allowlist")
 
-    def allows(self, tool: str) -> bool:
+    def allows(self, tool: str, full_name: str = "") -> bool:
+        """full_name: of a tool that models call by a shortened one. Either is denied, only the full one allowed."""
+        name = full_name or tool
         return (
-            _named(tool, self._granted)
-            and all(_named(tool, ceiling) for ceiling in self._ceilings)
+            _named(name, self._granted)
+            and all(_named(name, ceiling) for ceiling in self._ceilings)
+            and not _named(name, self._denied)
             and not _named(tool, self._denied)
             and not (tool == "exec" and self.exec.security == "deny")
         )
@@ -89,9 +92,9 @@ def _exec(gateway: Exec, agent: Exec, usual: str) -> Exec:
     """The narrower of both, where both say something."""
     wanted = agent.security or gateway.security or usual
     most = gateway.security or wanted
-    bins = agent.safe_bins or gateway.safe_bins
-    if gateway.security == "allowlist" or (gateway.safe_bins and agent.safe_bins):
-        bins = tuple(name for name in bins if name in gateway.safe_bins)
+    bins = agent.safe_bins if agent.safe_bins is not None else gateway.safe_bins or ()
+    if gateway.safe_bins is not None or gateway.security == "allowlist":
+        bins = tuple(name for name in bins if name in (gateway.safe_bins or ()))
     times = [seconds for seconds in (gateway.timeout_seconds, agent.timeout_seconds) if seconds is not None]
     return Exec(
         security=min(wanted, most, key=_SECURITIES.index),

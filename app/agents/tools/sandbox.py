@@ -11,11 +11,14 @@ from typing import NamedTuple
 
 import gevent
 
-from app.agents.tools import children
+from app import children
+from app.children import Outcome
 from app.config.environment import environment_of_commands
 
 TRIAL_TIMEOUT = 10.0
-TRIAL_OUTPUT = 2000
+TRIAL_OUTPUT = 32 * 1024
+# Characters of a trial's first line that the operator reads.
+MAX_WHY = 300
 # Seconds after which a machine without a working bubblewrap is looked at again: one trial may have failed by chance.
 RETRY = 60.0
 
@@ -24,6 +27,11 @@ ALLOW = (
     "let this user make user namespaces (sysctl kernel.unprivileged_userns_clone=1, on Ubuntu "
     "kernel.apparmor_restrict_unprivileged_userns=0; in a container a security profile that permits them)"
 )
+
+# Bytes of what is written to memory. Nothing is meant to be written where files are hidden.
+TMP_SIZE = 1024 * 1024 * 1024
+SHARED_SIZE = 64 * 1024 * 1024
+HIDDEN_SIZE = 1024 * 1024
 
 # Kernel settings, which root may change even without capabilities: a fresh /proc shows them writable.
 _KERNEL = ("/proc/sys", "/proc/sysrq-trigger")
@@ -46,32 +54,41 @@ class SandboxRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """program: bubblewrap's path."""
+    """program: bubblewrap's path. sized: it can bound what is written to memory."""
 
     program: str
+    sized: bool = False
 
     def command(
-        self, arguments: Sequence[str], *, workspace: Path, folder: Path, hidden: Sequence[Path] = ()
+        self,
+        arguments: Sequence[str],
+        *,
+        workspace: Path,
+        folder: Path,
+        hidden: Sequence[Path] = (),
+        network: bool = True,
     ) -> list[str]:
         """The command line that runs ``arguments`` in the sandbox, with its start in ``folder``.
 
         All files can be read, only the workspace and a /tmp of the command's own be written. hidden: files that are
         empty inside, and folders that are empty but for the workspace, should it lie there; what doesn't exist is
-        left out. Processes of outside can't be seen, the network is the machine's. When the sandbox is ended, all
-        inside it is killed at once, without SIGTERM. Asks the disk, so call it in a thread.
+        left out. Processes of outside can't be seen. network: the machine's; without it there is not even the
+        machine's own loopback. When the sandbox is ended, all inside it is killed at once, without SIGTERM. Asks the
+        disk, so call it in a thread.
         Raises SandboxRefused when the workspace itself is to be hidden, or holds folders of the system.
         """
         workspace = workspace.resolve()
         if any(path.is_relative_to(workspace) or workspace.is_relative_to(path) for path in _SYSTEM):
             raise SandboxRefused("the workspace holds, or lies in, a folder of the system")
         # Outer folders first: what is mounted over them must not disappear beneath them.
-        mounts = [(path, _empty(path)) for path in _existing([*_WAYS_OUT, *hidden])]
+        mounts = [(path, self._empty(path)) for path in _existing([*_WAYS_OUT, *hidden])]
         if any(path == workspace for path, _ in mounts):
             raise SandboxRefused("the workspace is the folder of the gateway's own files")
         mounts.append((workspace, ["--bind", str(workspace), str(workspace)]))
         mounts.sort(key=lambda mount: len(mount[0].parts))
         options = [option for _, mount in mounts for option in mount]
-        return [*self.frame(), *options, "--chdir", str(folder.resolve()), "--", *arguments]
+        alone = () if network else ("--unshare-net",)
+        return [*self.frame(), *alone, *options, "--chdir", str(folder.resolve()), "--", *arguments]
 
     def frame(self) -> list[str]:
         """The part of the command line that is the same for every command."""
@@ -81,8 +98,18 @@ class Sandbox:
             *("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--new-session", "--die-with-parent"),
             # A gateway of root's would else leave the right to undo all this.
             *("--cap-drop", "ALL"),
-            *("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", *kernel, "--tmpfs", "/tmp"),  # noqa: S108
+            *("--ro-bind", "/", "/", "--proc", "/proc", *kernel),
+            # A folder in memory, too, and the only one that can't be bounded.
+            *("--dev", "/dev", *self._memory("/dev/shm", SHARED_SIZE), "--remount-ro", "/dev"),  # noqa: S108
+            *self._memory("/tmp", TMP_SIZE),  # noqa: S108
         ]
+
+    def _empty(self, path: Path) -> list[str]:
+        return self._memory(str(path), HIDDEN_SIZE) if path.is_dir() else ["--ro-bind", "/dev/null", str(path)]
+
+    def _memory(self, folder: str, size: int) -> list[str]:
+        """An empty folder of the sandbox's own, for so many bytes."""
+        return [*(("--size", str(size)) if self.sized else ()), "--tmpfs", folder]
 
 
 class Search:
@@ -107,17 +134,20 @@ class Search:
         program = gevent.get_hub().threadpool.apply(lambda: shutil.which("bwrap", path=path))
         if program is None:
             return NoSandbox("bubblewrap (bwrap) is not installed", INSTALL)
-        box = Sandbox(program)
-        trial = [*box.frame(), "--", "/bin/sh", "-c", ":"]
+
+        def tried(*arguments: str) -> Outcome:
+            return children.run(arguments, environment=environment, timeout=TRIAL_TIMEOUT, max_output=TRIAL_OUTPUT)
+
         try:
-            outcome = children.run(trial, environment=environment, timeout=TRIAL_TIMEOUT, max_output=TRIAL_OUTPUT)
+            box = Sandbox(program, sized="--size" in tried(program, "--help").text())
+            outcome = tried(*box.frame(), "--", "/bin/sh", "-c", ":")
         except OSError as error:
             return NoSandbox(f"bubblewrap can't be started: {error.strerror}", INSTALL)
         if outcome.code == 0:
             return box
         said = outcome.text().strip().splitlines()
         why = said[0] if said else f"no end after {TRIAL_TIMEOUT:g} s" if outcome.timed_out else f"code {outcome.code}"
-        return NoSandbox(f"bubblewrap does not work here ({why})", ALLOW)
+        return NoSandbox(f"bubblewrap does not work here ({why[:MAX_WHY]})", ALLOW)
 
 
 def _existing(paths: Sequence[Path | str]) -> Iterator[Path]:
@@ -125,10 +155,6 @@ def _existing(paths: Sequence[Path | str]) -> Iterator[Path]:
     for path in {Path(path).resolve(): None for path in paths}:
         if path.exists():
             yield path
-
-
-def _empty(path: Path) -> list[str]:
-    return ["--tmpfs", str(path)] if path.is_dir() else ["--ro-bind", "/dev/null", str(path)]
 
 
 find = Search()

@@ -11,7 +11,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.agents.tools.children import run as run_child
+from gevent.lock import BoundedSemaphore
+
+from app import children
 from app.agents.tools.tool import Tool, ToolFailed
 from app.agents.tools.workspace import Workspace, aside
 from app.agents.tools.workspace_walk import cleaned, shown
@@ -23,13 +25,18 @@ if TYPE_CHECKING:
 log = logging.getLogger("gateway.tools")
 
 PROGRAM = Path(__file__).with_name("search_program.py")
-# Seconds of one search.
+# Searches at once, for all runs: each may take a core.
+AT_ONCE = 4
+# Seconds: of one search, and for those of others before it.
 TIME_LIMIT = 20.0
+QUEUE_TIMEOUT = 20.0
 # Of one answer. The characters leave room for notes below the 50,000 that a result may have.
 MAX_MATCHES = 200
 MAX_TEXT = 48_000
 # Bytes of an answer as JSON, which writes a character in at most 12.
 MAX_OUTPUT = 1024 * 1024
+
+_places = BoundedSemaphore(AT_ONCE)
 
 
 def search_tools(workspace: Workspace) -> list[Tool]:
@@ -37,7 +44,12 @@ def search_tools(workspace: Workspace) -> list[Tool]:
 
     def tool(kind: str, description: str, pattern: str, path: str) -> Tool:
         def work(run: Run, arguments: dict[str, Any]) -> str:
-            return _search(workspace, kind, arguments["pattern"], arguments.get("path", "."))
+            if not _places.acquire(timeout=QUEUE_TIMEOUT):
+                raise ToolFailed("too many searches go on at once; try again later")
+            try:
+                return _search(workspace, kind, arguments["pattern"], arguments.get("path", "."))
+            finally:
+                _places.release()
 
         schema = {
             "type": "object",
@@ -80,7 +92,7 @@ def _search(workspace: Workspace, kind: str, pattern: str, path: str) -> str:
             "matches": MAX_MATCHES,
             "characters": MAX_TEXT,
         }
-        outcome = run_child(
+        outcome = children.run(
             [sys.executable, "-I", "-S", "-E", str(PROGRAM)],
             environment=environment_of_children(),
             timeout=TIME_LIMIT,

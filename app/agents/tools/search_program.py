@@ -23,6 +23,7 @@ import stat
 import sys
 import warnings
 from collections.abc import Iterator
+from io import BytesIO
 from typing import Any, NamedTuple
 
 # What is rarely meant, and large. It is searched when the path names it.
@@ -39,7 +40,7 @@ MAX_LINE = 300
 BEFORE = 100
 # Seconds of computing, and bytes of memory, so that it ends when nobody is left to end it.
 MAX_CPU = 30
-MAX_MEMORY = 1024 * 1024 * 1024
+MAX_MEMORY = 256 * 1024 * 1024
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -142,9 +143,9 @@ def grep_file(expression: re.Pattern[str], path: str, descriptor: int, answer: A
     if len(data) > MAX_FILE:
         answer.cut += 1
         data = data[:MAX_FILE]
-    # The last line end ends a line and begins none.
-    lines = data.removesuffix(b"\n").decode(errors="replace").split("\n") if data else []
-    for number, line in enumerate((line.removesuffix("\r") for line in lines), 1):
+    # One after the other: four million lines at once would take more memory than there may be.
+    for number, encoded in enumerate(BytesIO(data), 1):
+        line = encoded.removesuffix(b"\n").removesuffix(b"\r").decode(errors="replace")
         match = expression.search(line)
         if match:
             answer.add(f"{path}:{number}:{excerpt(line, match.start())}")

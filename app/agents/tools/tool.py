@@ -32,6 +32,7 @@ class Tool:
                  is bounded by itself; it never holds up the hub.
     concurrent:  calls of one step may run beside each other.
     changes:     it may change something outside the run, so that the same request must not be sent again blindly.
+    full_name:   what policies call it, where models need another, shorter name.
     checked:     arguments are checked against ``parameters`` here; off where somebody else does it, and knows better.
     """
 
@@ -41,16 +42,24 @@ class Tool:
     work: Callable[[Run, dict[str, Any]], str]
     concurrent: bool = False
     changes: bool = True
+    full_name: str = ""
     checked: bool = True
 
     def fault_of(self, arguments: dict[str, Any]) -> str:
         """What is wrong with the arguments, for the model to read; empty if nothing is."""
         if not self.checked:
             return ""
+        # Before the library, which takes its time over each of them.
+        closed = self.parameters.get("additionalProperties") is False
+        if closed and (unknown := arguments.keys() - self.parameters.get("properties", {}).keys()):
+            return f"unknown arguments: {', '.join(sorted(unknown)[:5])[:MAX_FAULT]}"
         # Imported late: a gateway whose agents have no tools needs none of it.
         from jsonschema.exceptions import best_match
 
-        error = best_match(_validator(orjson.dumps(self.parameters)).iter_errors(arguments))
+        try:
+            error = best_match(_validator(orjson.dumps(self.parameters)).iter_errors(arguments))
+        except RecursionError:
+            return "the arguments are nested too deeply"
         if error is None:
             return ""
         where = ".".join(map(str, error.absolute_path)) or "arguments"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
+from app.agents.tools.confinement import Confinement
 from app.agents.tools.exec import ExecRules, exec_tool
 from app.agents.tools.files import file_tools
 from app.agents.tools.mcp.servers import McpServers
@@ -19,7 +19,6 @@ from app.agents.tools.web import web_tools
 from app.agents.tools.workspace import Workspace
 from app.agents.turn import Turn
 from app.config.settings import Agent, Settings
-from app.sessions.database import sqlite_path
 
 log = logging.getLogger("gateway.tools")
 
@@ -49,6 +48,9 @@ class Toolbox:
         self._patience_ends = 0.0
         for who, name in unknown_names(settings):
             log.warning("%s: there is no tool %r; the name has no effect", who, name)
+        for id, policy in self._policies.items():
+            if policy.exec.safe_bins and policy.exec.security == "full" and policy.allows("exec"):
+                log.warning('agent %s: safeBins has no effect without tools.exec.security: "allowlist"', id)
 
     def start(self) -> None:
         """Begin the MCP servers, if an agent may use them. Returns at once."""
@@ -70,7 +72,9 @@ class Toolbox:
         known = self._offers.get(key)
         if known is None or known[0] != external:
             tools = {
-                tool.name: tool for tool in (*self._tools(agent, turn, policy), *external) if policy.allows(tool.name)
+                tool.name: tool
+                for tool in (*self._tools(agent, turn, policy), *external)
+                if policy.allows(tool.name, tool.full_name)
             }
             offer = Offer(tools, tuple(map(_on_the_wire, tools.values())), _label(policy, tools))
             known = self._offers[key] = external, offer
@@ -93,13 +97,13 @@ class Toolbox:
             yield from session_tools()
 
     def _build(self, agent: Agent, policy: Policy) -> list[Tool]:
-        workspace = Workspace(agent.workspace)
+        workspace = Workspace(agent.workspace, agent.private)
         rules = policy.exec
         command = ExecRules(
             security=rules.security or "allowlist",
-            safe_bins=rules.safe_bins,
+            safe_bins=rules.safe_bins or (),
             timeout_seconds=rules.timeout_seconds,
-            hidden=_secret_files(self._settings),
+            confinement=Confinement.of(self._settings),
         )
         return [
             *file_tools(workspace),
@@ -107,13 +111,6 @@ class Toolbox:
             exec_tool(agent.workspace, command),
             *web_tools(),
         ]
-
-
-def _secret_files(settings: Settings) -> tuple[Path, ...]:
-    """What no command may see: the configuration and all sessions, also where they lie outside the state folder."""
-    database = sqlite_path(settings.storage_url)
-    beside = [database.with_name(database.name + suffix) for suffix in ("", "-wal", "-shm")] if database else []
-    return (settings.state_dir, settings.path, *beside)
 
 
 def _label(policy: Policy, tools: Mapping[str, Tool]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import secrets
 import sys
@@ -11,9 +12,10 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import gevent
 from gevent.lock import BoundedSemaphore
 
-from app.agents.tools import children
+from app import children
 from app.agents.tools.tool import Tool, ToolFailed
 from app.config.environment import environment_of_children
 from app.web.fetch import Fetched, FetchError, fetch
@@ -30,9 +32,12 @@ MAX_CHARS = 50_000
 ERROR_CHARS = 500
 # Bytes of a page; what is behind is not read.
 MAX_PAGE = 2 * 1024 * 1024
-# Seconds: for the answer, and for its conversion.
+# Bytes that are decoded before others have their turn: 2 ms where none of them is text.
+BLOCK = 8 * 1024
+# Seconds: for the answer, for the conversions of others before, and for its own.
 FETCH_TIMEOUT = 20.0
-CONVERT_TIMEOUT = 15.0
+QUEUE_TIMEOUT = 20.0
+CONVERT_TIMEOUT = 6.0
 MAX_REDIRECTS = 5
 # How many pages are converted at once, for all runs: each may take a core and a gigabyte.
 CONVERSIONS = 2
@@ -100,7 +105,7 @@ def _told(found: Fetched, limit: int) -> str:
     if kind in _HTML:
         text = _markdown(found, limit)
     elif _TEXT.fullmatch(kind):
-        text = _text(found)
+        text = _text(found, limit)
     else:
         return f"{head}\n[{kind}, {'more than ' * found.truncated}{len(found.body):,} bytes]"
     notes = []
@@ -125,18 +130,28 @@ def _charset(found: Fetched) -> str | None:
     return found.charset if found.charset and _CHARSETS.match(found.charset) else None
 
 
-def _text(found: Fetched) -> str:
+def _text(found: Fetched, limit: int) -> str:
+    """The beginning of a text: all, or more characters than the limit."""
     try:
-        return found.body.decode(_charset(found) or "utf-8", "replace")
+        decoder = codecs.getincrementaldecoder(_charset(found) or "utf-8")("replace")
     except LookupError:
-        return found.body.decode("utf-8", "replace")
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    text = ""
+    for begin in range(0, len(found.body), BLOCK):
+        text += decoder.decode(found.body[begin : begin + BLOCK], final=begin + BLOCK >= len(found.body))
+        if len(text) > limit:
+            break
+        gevent.sleep(0)
+    return text
 
 
 def _markdown(found: Fetched, limit: int) -> str:
     """The page as Markdown, up to one character more than the limit."""
     charset = _charset(found)
     arguments = [sys.executable, "-I", str(PROGRAM), found.url, str(limit), *([charset] if charset else [])]
-    with _converting:
+    if not _converting.acquire(timeout=QUEUE_TIMEOUT):
+        raise ToolFailed(f"{found.url} was fetched, but other pages are still being converted; try again later")
+    try:
         outcome = children.run(
             arguments,
             environment=environment_of_children(),
@@ -144,6 +159,8 @@ def _markdown(found: Fetched, limit: int) -> str:
             max_output=4 * (limit + 1),
             given=found.body,
         )
+    finally:
+        _converting.release()
     if outcome.timed_out:
         raise ToolFailed(f"{found.url} was fetched, but its HTML could not be converted in {CONVERT_TIMEOUT:g} s")
     if outcome.code != 0:

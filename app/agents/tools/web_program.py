@@ -9,6 +9,7 @@ from __future__ import annotations
 import resource
 import signal
 import sys
+import time
 import warnings
 from typing import NoReturn
 from urllib.parse import urljoin
@@ -18,8 +19,10 @@ from markdownify import ATX, MarkdownConverter
 
 # Bytes.
 MAX_MEMORY = 1024 * 1024 * 1024
-# Seconds for Markdown; then the text alone, which is quick, has to do.
-PATIENCE = 5.0
+# Seconds of computing, so that it ends when nobody is left to end it.
+MAX_CPU = 10
+# Seconds after which the text alone, which is quick, has to do in place of Markdown.
+PATIENCE = 4.0
 # Calls of Python within each other, two and more for each nested tag; old pages close few of theirs.
 MAX_DEPTH = 5_000
 # Not the head: where its end is left out, which is allowed, the parser takes all that follows for a part of it.
@@ -32,6 +35,8 @@ class TooLong(Exception):
 
 
 def main() -> None:
+    deadline = time.monotonic() + PATIENCE
+    resource.setrlimit(resource.RLIMIT_CPU, (MAX_CPU, MAX_CPU))
     resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
     warnings.simplefilter("ignore")  # their lines would be part of the page
     signal.signal(signal.SIGALRM, give_up)
@@ -41,18 +46,21 @@ def main() -> None:
     title = " ".join(soup.title.get_text().split()) if soup.title else ""
     for tag in soup(NOT_CONTENT):
         tag.decompose()
-    text = (f"# {title}\n\n" if title else "") + body(soup, url)
+    text = (f"# {title}\n\n" if title else "") + body(soup, url, deadline)
     sys.stdout.buffer.write(text[: limit + 1].encode("utf-8", "replace"))
 
 
-def body(soup: BeautifulSoup, url: str) -> str:
+def body(soup: BeautifulSoup, url: str, deadline: float) -> str:
     for tag in soup.find_all(True):
         for name in ("href", "src"):
             if name in tag.attrs:
                 tag[name] = whole(url, str(tag[name]))
     sys.setrecursionlimit(MAX_DEPTH)
-    signal.setitimer(signal.ITIMER_REAL, PATIENCE)
     try:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TooLong
+        signal.setitimer(signal.ITIMER_REAL, left)
         return MarkdownConverter(heading_style=ATX, bullets="-").convert_soup(soup)
     except (RecursionError, TooLong):
         return TEXT_ALONE + soup.get_text("\n", strip=True)

@@ -21,7 +21,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 # Of one folder; those beyond are not even looked at.
-MAX_ENTRIES = 100_000
+MAX_ENTRIES = 10_000
 
 # Not blocking, so that a FIFO that takes the place of a file holds nobody up.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -37,15 +37,21 @@ class FileContent(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """names: sorted; folders end in ``/``, symbolic links in ``@``. more: how many are left out, at least."""
+    """names: sorted; folders end in ``/``, symbolic links in ``@``. more: how many of those read are left out.
+
+    complete: all names were read; otherwise just as many as may be, and the folder has others before and after them.
+    """
 
     names: list[str]
     more: int
+    complete: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
     """Access to the files below ``root``, which is made, for its owner alone, when it is first used.
+
+    hidden: files and folders that are refused where they lie inside, such as the gateway's own.
 
     A path is relative to root, or absolute and below it. Symbolic links are followed as far as they stay inside;
     files with several names (hard links) and what is neither file nor folder are refused. All methods raise
@@ -53,11 +59,12 @@ class Workspace:
     """
 
     root: Path
+    hidden: tuple[Path, ...] = ()
 
     @contextmanager
     def opened(self, path: str) -> Iterator[int]:
         """A descriptor for reading the file or folder at ``path``. Raises PathMissing when nothing is there."""
-        with told(path), walked(self.root, path) as found:
+        with told(path), walked(self.root, path, hidden=self.hidden) as found:
             if found.status is None:
                 raise PathMissing(f"{shown(path)}: there is no such file or folder")
             # Before it is opened, as that alone does something to a device; and after, as it may be another by then.
@@ -86,7 +93,7 @@ class Workspace:
 
         Readers see the old content or the new, never a part. The mode of an old file is kept.
         """
-        with told(path), walked(self.root, path, make_folders=True) as found:
+        with told(path), walked(self.root, path, hidden=self.hidden, make_folders=True) as found:
             old = found.status
             if old is not None:
                 if stat.S_ISDIR(old.st_mode):
@@ -119,7 +126,8 @@ class Workspace:
                 raise PathRefused(f"{shown(path)} is a file, not a folder; read shows it")
             with os.scandir(descriptor) as entries:
                 names = sorted(cleaned(entry.name) + _mark(entry) for entry in islice(entries, MAX_ENTRIES))
-            return Listing(names[:limit], max(0, len(names) - limit))
+                complete = next(entries, None) is None
+            return Listing(names[:limit], max(0, len(names) - limit), complete)
 
 
 def aside(work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:

@@ -6,7 +6,7 @@ import os
 import re
 import stat
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +24,10 @@ MAX_SHOWN = 200
 
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _UNSHOWABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+
+
+# Device and inode.
+Identity = tuple[int, int]
 
 
 class PathRefused(ToolFailed):
@@ -69,11 +73,22 @@ def told(path: str) -> Iterator[None]:
         raise PathRefused(f"{shown(path)}: {reason}") from error
 
 
+def identities(paths: Iterable[Path]) -> frozenset[Identity]:
+    """What stands at these paths now. By identity, so that no other name of it and no link is a way around."""
+    found = set()
+    for path in paths:
+        with suppress(OSError):
+            status = path.stat()
+            found.add((status.st_dev, status.st_ino))
+    return frozenset(found)
+
+
 @contextmanager
-def walked(root: Path, path: str, *, make_folders: bool = False) -> Iterator[Found]:
+def walked(root: Path, path: str, *, hidden: Sequence[Path] = (), make_folders: bool = False) -> Iterator[Found]:
     """Follow ``path`` from ``root``, which is made if it is missing.
 
     path: relative to root, or absolute and then lexically below it; so are the targets of symbolic links.
+    hidden: files and folders that are refused, wherever they are met.
     make_folders: missing folders on the way are made. Raises PathRefused, PathMissing, and OSError of the system.
     """
     try:
@@ -84,7 +99,7 @@ def walked(root: Path, path: str, *, make_folders: bool = False) -> Iterator[Fou
         raise PathRefused(f"{shown(path)}: a path can't hold a NUL character")
     if len(name) > MAX_PATH:
         raise PathRefused(f"{shown(path)}: a path has at most {MAX_PATH} bytes")
-    walk = _Walk(root, path)
+    walk = _Walk(root, path, identities(hidden))
     try:
         yield walk.follow(name, make_folders)
     finally:
@@ -92,9 +107,10 @@ def walked(root: Path, path: str, *, make_folders: bool = False) -> Iterator[Fou
 
 
 class _Walk:
-    def __init__(self, root: Path, path: str) -> None:
+    def __init__(self, root: Path, path: str, hidden: frozenset[Identity]) -> None:
         self._root = root
         self._path = path
+        self._hidden = hidden
         # Descriptors of the folders from the root to here: ``..`` goes back to where we came from, wherever that
         # folder has been moved meanwhile.
         self._stack = [_open_root(root)]
@@ -103,6 +119,7 @@ class _Walk:
         self._leave(len(self._stack))
 
     def follow(self, path: bytes, make_folders: bool) -> Found:
+        self._check(os.fstat(self._stack[0]))
         ahead = deque(self._names(path))
         links = 0
         while ahead:
@@ -128,6 +145,7 @@ class _Walk:
             # Held from here on, so that whatever happens closes it.
             self._stack.append(descriptor)
             status = os.fstat(descriptor)
+            self._check(status)
             if stat.S_ISDIR(status.st_mode):
                 if len(self._stack) > MAX_DEPTH:
                     raise PathRefused(f"{shown(self._path)}: more than {MAX_DEPTH} folders deep")
@@ -160,6 +178,10 @@ class _Walk:
                 self._leave(len(self._stack) - 1)
                 return names[len(above) :]
         raise self._outside()
+
+    def _check(self, status: os.stat_result) -> None:
+        if (status.st_dev, status.st_ino) in self._hidden:
+            raise PathRefused(f"{shown(self._path)} leads to what belongs to the gateway itself")
 
     def _leave(self, count: int) -> None:
         for _ in range(count):

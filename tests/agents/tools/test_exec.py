@@ -3,9 +3,11 @@ from __future__ import annotations
 import logging
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from socket import create_server
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any
 
 import gevent
@@ -16,11 +18,13 @@ from jsonschema import Draft202012Validator
 
 from app.agents.tools import exec as module
 from app.agents.tools import sandbox
+from app.agents.tools.confinement import Confinement
 from app.agents.tools.exec import ExecRules, exec_tool
 from app.agents.tools.sandbox import NoSandbox
 from app.agents.tools.tool import ToolFailed
-from tests.agents.scene import until
-from tests.agents.tools.test_children import alive, new_mark
+from app.config.settings import Auth, Gateway
+from tests.agents.scene import turn, until
+from tests.test_children import alive, new_mark
 
 Work = Callable[..., str]
 
@@ -46,10 +50,10 @@ def either(request: pytest.FixtureRequest) -> None:
 def worker(root: Path, rules: ExecRules = FULL) -> Work:
     tool = exec_tool(root, rules)
 
-    def work(command: str, **arguments: Any) -> str:
+    def work(command: str, admin: bool = False, **arguments: Any) -> str:
         given = {"command": command, **arguments}
         Draft202012Validator(tool.parameters).validate(given)
-        return tool.work(None, given)  # type: ignore[arg-type]
+        return tool.work(SimpleNamespace(turn=turn(admin=admin)), given)  # type: ignore[arg-type]
 
     return work
 
@@ -61,6 +65,11 @@ def root(tmp_path: Path) -> Path:
 
 def allowing(*names: str) -> ExecRules:
     return ExecRules("allowlist", names)
+
+
+def admitting(mode: str) -> ExecRules:
+    """A shell, behind a gateway with this auth mode."""
+    return ExecRules("full", confinement=Confinement(gateway=Gateway(auth=Auth(mode))))
 
 
 def refused(work: Work, command: str, **arguments: Any) -> str:
@@ -135,20 +144,78 @@ class TestFull:
         assert refused(worker(root), command).startswith("command and workdir must")
 
 
-def test_state_is_hidden_around_the_workspace(tmp_path: Path) -> None:
-    """In the sandbox the state folder and the configuration outside of it show nothing."""
+@pytest.fixture
+def boxed() -> None:
+    """Skipped where there is no sandbox."""
     if isinstance(found := sandbox.find(), NoSandbox):
         pytest.skip(found.reason)
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """An empty folder outside of /tmp, which is hidden anyway."""
     with TemporaryDirectory(dir="/var/tmp") as folder:
-        state, config = Path(folder, "state"), Path(folder, "openclaw.json")
+        yield Path(folder)
+
+
+@pytest.mark.usefixtures("boxed")
+class TestConfinement:
+    def test_state_is_hidden_around_the_workspace(self, place: Path) -> None:
+        """In the sandbox the state folder and the configuration outside of it show nothing."""
+        state, config = place / "state", place / "openclaw.json"
         state.mkdir()
         (state / "gateway.sqlite3").write_text("hush")
         config.write_text("hush")
-        work = worker(state / "workspace", ExecRules("full", hidden=(state, config)))
+        rules = ExecRules("full", confinement=Confinement((state,), (config,)))
+        work = worker(state / "workspace", rules)
         assert "hush" not in work(f"ls -A {state}; cat {state}/gateway.sqlite3 {config}; echo x > made")
         assert (state / "workspace" / "made").exists()
-        message = refused(worker(state, ExecRules("full", hidden=(state, config))), "true")
+        message = refused(worker(state, rules), "true")
         assert message.startswith("commands can't run here: the workspace is the folder of the gateway's own files")
+
+    def test_a_configuration_that_is_saved_meanwhile_stays_hidden(self, place: Path) -> None:
+        """A command that runs when a file is put in its place reads neither it nor the copies beside it."""
+        config, root = place / "config" / "openclaw.json", place / "work"
+        config.parent.mkdir()
+        config.write_text("hush")
+        rules = ExecRules("full", confinement=Confinement(files=(config,)))
+        waiting = f": > ready; until [ -e go ]; do sleep 0.01; done; cat {config} {config}~; ls -A {config.parent}"
+        running = gevent.spawn(worker(root, rules), waiting)
+        until(lambda: (root / "ready").exists())
+        Path(f"{config}~").write_text("hush")
+        (place / "new").write_text("hush")
+        (place / "new").rename(config)
+        (root / "go").touch()
+        assert "hush" not in running.get(timeout=20)
+
+    def test_files_in_a_folder_that_is_needed(self, place: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """The file can't be read, the rest of its folder is there, and the operator is told once."""
+        module._warn.cache_clear()
+        (root := place / "work").mkdir()
+        (place / "neighbour").write_text("hello")
+        (config := place / "openclaw.json").write_text("hush")
+        work = worker(root, ExecRules("full", confinement=Confinement(files=(config,))))
+        for _ in range(2):
+            assert work(f"cat {place}/neighbour; cat {config} 2>/dev/null || true") == "hello"
+        [told] = [record.getMessage() for record in caplog.records]
+        assert f"is in {place}, which commands of agents need" in told
+
+    @pytest.mark.parametrize(("mode", "reached"), [("token", True), ("none", False)])
+    def test_a_gateway_that_believes_everybody_is_out_of_reach(self, root: Path, mode: str, reached: bool) -> None:
+        """A command has the network only where it can't make itself an admin by it."""
+        with create_server(("127.0.0.1", 0)) as gateway:
+            call = f"exec 3<>/dev/tcp/127.0.0.1/{gateway.getsockname()[1]} && echo reached"
+            assert ("reached" in worker(root, admitting(mode))(call, admin=True)) == reached
+
+
+@pytest.mark.usefixtures("bare")
+def test_without_a_sandbox_admins_alone_have_commands(root: Path) -> None:
+    """Where a command could call the gateway as an admin, it is only for those who are; elsewhere for all."""
+    work = worker(root, admitting("none"))
+    message = refused(work, "echo x", admin=False)
+    assert message.startswith("denied by policy: gateway.auth.mode is none, so without a sandbox a command could ")
+    assert work("echo x", admin=True) == "x\n"
+    assert worker(root, admitting("token"))("echo x", admin=False) == "x\n"
 
 
 @pytest.mark.usefixtures("either")

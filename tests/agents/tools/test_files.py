@@ -5,9 +5,13 @@ from __future__ import annotations
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from app.agents.tools import files as files_module
+from app.agents.tools import workspace
 from app.agents.tools.files import MAX_FILE, MAX_LINES, MAX_NAMES, MAX_PLACES, MAX_TEXT
 from tests.agents.tools.conftest import Files
 
@@ -44,6 +48,43 @@ def test_a_window_of_lines(files: Files) -> None:
     (files.root / "a").write_text("1\n2\n3\n4\n")
     assert files.call("read", path="a", offset=2.0, limit=2) == "2\n3\n[lines 2-3 of 4; read on with offset 4]"
     assert files.refusal("read", path="a", offset=9) == "a has 4 lines: there is no line 9"
+
+
+def steps_of(work: Callable[..., str], *arguments: Any) -> int:
+    """How many calls it makes: each is a while in which no other thread works."""
+    count = 0
+
+    def on_event(_frame: object, event: str, _argument: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(on_event)
+    try:
+        work(*arguments)
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def test_millions_of_lines_are_not_millions_of_steps(files: Files) -> None:
+    """The last of very many lines is read, and changed, without going through them one by one."""
+    (files.root / "a").write_bytes(b"\n" * (MAX_FILE - 2) + b"x\n")
+    offset = MAX_FILE - 1
+    assert files.call("read", path="a", offset=offset).startswith("x\n[lines 4194303-4194303 of 4194303")
+    assert steps_of(files_module._read, files.workspace, {"path": "a", "offset": offset}) < 10_000
+    edit = {"path": "a", "oldText": "x", "newText": "y"}
+    assert steps_of(files_module._edit, files.workspace, edit) < 20_000
+    assert (files.root / "a").read_bytes() == b"\n" * (MAX_FILE - 2) + b"y\n"
+
+
+@pytest.mark.parametrize("block", [1, 2, 3, 7, 100])
+def test_every_line_is_found(files: Files, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    """However lines lie in the blocks by which they are counted, each is the one that was asked for."""
+    monkeypatch.setattr(files_module, "BLOCK", block)
+    lines = ["1", "", "", "four", "", "six six six", "7"]
+    (files.root / "a").write_text("\n".join(lines))
+    for number, line in enumerate(lines, 1):
+        assert files.call("read", path="a", offset=number, limit=1).split("\n")[0] == line
 
 
 def test_reading_stops_at_the_bytes_too(files: Files) -> None:
@@ -184,7 +225,21 @@ def test_a_long_listing(files: Files) -> None:
         (files.root / f"{number:04}").touch()
     *names, note = files.call("ls").split("\n")
     assert names == [f"{number:04}" for number in range(MAX_NAMES)]
-    assert note == "[and at least 3 more]"
+    assert note == "[and 3 more]"
+
+
+def test_a_listing_of_very_many_names(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a huge folder only so many names are looked at, and it is said that they are only some."""
+    assert workspace.MAX_ENTRIES == files_module.MAX_ENTRIES == 10_000
+    for module in (workspace, files_module):
+        monkeypatch.setattr(module, "MAX_ENTRIES", 4)
+    for number in range(4):
+        (files.root / str(number)).touch()
+    assert files.call("ls") == "0\n1\n2\n3"
+    (files.root / "4").touch()
+    *names, note = files.call("ls").split("\n")
+    assert len(names) == 4
+    assert note == "[some of the more than 4 names in this folder; find searches them all]"
 
 
 def test_names_that_are_no_text(files: Files) -> None:

@@ -268,3 +268,24 @@ def test_an_agents_allow_and_deny_only_narrow(gateway: Tools, agent: Tools) -> N
     assert allowed(gateway, agent) == without - meant_by(agent.deny) - (
         set() if agent.allow is None else set(NAMES) - meant_by(agent.allow)
     )
+
+
+@pytest.mark.parametrize("name", ["prod.db__drop", "prod_db__drop"])
+def test_a_shortened_name_is_denied_by_either(name: str) -> None:
+    """A tool of a server whose name models can't write is denied by its own name, and by the one that models read."""
+    policy = Policy(Tools("full", deny=(name.replace("drop", "*"),)), Tools())
+    assert not policy.allows("prod_db__drop", "prod.db__drop")
+    assert Policy(Tools("full"), Tools()).allows("prod_db__drop", "prod.db__drop")
+
+
+def test_a_shortened_name_allows_nothing() -> None:
+    """A name that a server has chosen to look like another's is not allowed by it."""
+    policy = Policy(Tools("minimal", also_allow=("prod_db__*",)), Tools())
+    assert not policy.allows("prod_db__drop", "prod.db__drop")
+
+
+def test_an_agents_empty_list_of_programs_is_empty() -> None:
+    """It narrows the gateway's list to nothing; an absent one leaves it."""
+    gateway = Tools("coding", exec=Exec("allowlist", ("ls",)))
+    assert Policy(gateway, Tools(exec=Exec(safe_bins=()))).exec.safe_bins == ()
+    assert Policy(gateway, Tools()).exec.safe_bins == ("ls",)

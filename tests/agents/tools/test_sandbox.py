@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 import pytest
 
-from app.agents.tools import children, sandbox
-from app.agents.tools.children import Outcome
+from app import children
+from app.agents.tools import sandbox
 from app.agents.tools.sandbox import NoSandbox, Sandbox, SandboxRefused, Search
-from tests.agents.tools.test_children import ENVIRONMENT, alive, new_mark
+from app.children import Outcome
+from tests.test_children import ENVIRONMENT, alive, new_mark
 
 
 @pytest.fixture
@@ -138,6 +139,26 @@ def test_it_can_not_be_undone(box: Sandbox, place: Place) -> None:
     assert "hush" not in text
 
 
+def test_without_the_network(box: Sandbox, place: Place) -> None:
+    """Nothing but a loopback of its own, on which nobody listens."""
+    arguments = ["/bin/cat", "/proc/net/dev"]
+    command = box.command(arguments, workspace=place.workspace, folder=place.workspace, network=False)
+    outcome = children.run(command, environment=ENVIRONMENT, timeout=20, max_output=10_000)
+    _, _, *interfaces = outcome.text().splitlines()
+    assert [line.split(":")[0].strip() for line in interfaces] == ["lo"]
+
+
+def test_memory_is_bounded(box: Sandbox, place: Place) -> None:
+    """What is written to /tmp, /dev/shm and hidden folders is memory: each takes so much, and /dev nothing."""
+    if not box.sized:
+        pytest.skip("this bubblewrap has no --size")
+    script = f"df --output=size -B1 /tmp /dev/shm {place.state}; echo > /dev/null && echo x > /dev/x"
+    text = inside(box, script, place.workspace, place.state).text()
+    _, *sizes, refusal = text.splitlines()
+    assert [int(size) for size in sizes] == [sandbox.TMP_SIZE, sandbox.SHARED_SIZE, sandbox.HIDDEN_SIZE]
+    assert "/dev/x: Read-only file system" in refusal
+
+
 @pytest.mark.parametrize("timeout", [0.5, 20], ids=["its time", "itself"])
 def test_what_it_started_ends_with_it(box: Sandbox, place: Place, timeout: float) -> None:
     """Nothing inside lives longer, not even with a new session and an empty environment."""
@@ -157,9 +178,10 @@ def test_no_bubblewrap(tmp_path: Path) -> None:
 
 
 def fake_bubblewrap(folder: Path, script: str) -> Path:
-    """A bwrap that notes each start. The file with the notes."""
+    """A bwrap that notes each trial. The file with the notes."""
     program = folder / "bwrap"
-    program.write_text(f"#!/bin/sh\necho started >> {folder}/starts\n{script}\n")
+    helped = '[ "$1" = --help ] && exec echo "--tmpfs DEST"'
+    program.write_text(f"#!/bin/sh\n{helped}\necho started >> {folder}/starts\n{script}\n")
     program.chmod(0o755)
     return folder / "starts"
 
@@ -177,6 +199,12 @@ def test_a_bubblewrap_that_may_not_work(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(search, "_next", 0.0)
     fake_bubblewrap(tmp_path, "exit 0")
     assert search() == Sandbox(str(tmp_path / "bwrap"))
+
+
+def test_an_old_bubblewrap(tmp_path: Path) -> None:
+    """One that knows no sizes works without them."""
+    fake_bubblewrap(tmp_path, 'case "$*" in *--size*) exit 1; esac')
+    assert Search(str(tmp_path))() == Sandbox(str(tmp_path / "bwrap"), sized=False)
 
 
 def test_a_working_bubblewrap_is_tried_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

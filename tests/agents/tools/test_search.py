@@ -7,11 +7,13 @@ import re
 import time
 
 import gevent
+import psutil
 import pytest
 
 from app.agents.tools import search
 from app.agents.tools.search import MAX_MATCHES, MAX_TEXT
-from app.agents.tools.search_program import MAX_FILE, MAX_LINE, glob_expression
+from app.agents.tools.search_program import MAX_FILE, MAX_LINE, MAX_MEMORY, glob_expression
+from tests.agents.scene import until
 from tests.agents.tools.conftest import Files
 
 
@@ -109,7 +111,7 @@ def test_what_is_not_searched(files: Files) -> None:
     os.link(files.root / "one", files.root / "two")
     assert files.call("grep", pattern="word") == "[no matches]"
     assert files.call("find", pattern="**") == "binary"
-    (files.root / "large").write_bytes(b"word" + b"\n" * MAX_FILE + b"word")
+    (files.root / "large").write_bytes(b"word\n" + b" " * MAX_FILE + b"word")
     assert files.call("grep", pattern="word") == "large:1:word\n[too large, searched in part: 1 files]"
     assert "is a hard link" in files.refusal("grep", pattern="word", path="one")
 
@@ -186,6 +188,33 @@ def test_a_search_that_is_killed(files: Files) -> None:
             gevent.sleep(0.01)
         searching.kill()
     assert os.listdir("/proc/self/fd") == before
+
+
+def test_how_many_search_at_once(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only so many searches go on at once, of all agents; who would wait too long is told, and places come back."""
+    program = files.root / "endless.py"
+    program.write_text("import time; time.sleep(60)")
+    real = search.PROGRAM
+    monkeypatch.setattr(search, "PROGRAM", program)
+
+    def at_work() -> int:
+        return sum(str(program) in " ".join(child.cmdline()) for child in psutil.Process().children())
+
+    busy = [gevent.spawn(files.call, "find", pattern="*") for _ in range(search.AT_ONCE)]
+    until(lambda: at_work() == search.AT_ONCE)
+    monkeypatch.setattr(search, "QUEUE_TIMEOUT", 0.01)
+    assert files.refusal("find", pattern="*") == "too many searches go on at once; try again later"
+    gevent.killall(busy)
+    assert at_work() == 0
+    monkeypatch.setattr(search, "PROGRAM", real)
+    assert files.call("find", pattern="*") == "endless.py"
+
+
+def test_lines_are_looked_at_one_by_one(files: Files) -> None:
+    """As many lines as a file can have are searched with the little memory that a search has."""
+    (files.root / "a").write_bytes(b"ab\n" * (MAX_FILE // 3) + b"b")
+    assert MAX_MEMORY <= 256 * 1024 * 1024
+    assert files.call("grep", pattern="^b") == f"a:{MAX_FILE // 3 + 1}:b"
 
 
 def test_a_search_that_breaks_off(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import pytest
 from app.agents.tools import web as web_module
 from app.agents.tools.tool import ToolFailed
 from app.agents.tools.web import web_tools
+from app.agents.tools.web_program import PATIENCE
+from tests.agents.scene import until
 from tests.web.scene import Web, reply, sent_to, web_in
 
 
@@ -141,6 +144,42 @@ def test_encodings(web: Web, kind: str, body: bytes) -> None:
     assert page(web, body, kind).strip() == "ä"
 
 
+def test_only_what_can_matter_is_decoded(web: Web) -> None:
+    """A foreign encoding is decoded by small blocks, and no further than the limit, whatever it has for text."""
+    sizes: list[int] = []
+    known = codecs.lookup("windows-1252")
+
+    class Counting(known.incrementaldecoder):  # type: ignore[name-defined, misc]
+        def decode(self, data: bytes, final: bool = False) -> str:
+            sizes.append(len(data))
+            return str(super().decode(data, final))
+
+    def whole(data: bytes, errors: str = "strict") -> tuple[str, int]:
+        sizes.append(len(data))
+        return known.decode(data, errors)
+
+    def find(name: str) -> codecs.CodecInfo | None:
+        if name != "windows_counting":
+            return None
+        return codecs.CodecInfo(known.encode, whole, incrementaldecoder=Counting, name=name)
+
+    codecs.register(find)
+    try:
+        text = page(web, b"\x81" * web_module.MAX_PAGE, "text/plain; charset=windows-counting", maxChars=50_000)
+    finally:
+        codecs.unregister(find)
+    assert text == "\ufffd" * 50_000
+    assert max(sizes) <= web_module.BLOCK
+    assert 50_000 < sum(sizes) <= 50_000 + web_module.BLOCK
+
+
+def test_characters_between_blocks(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A character that is cut by the end of a block is put together again, one at the end of the page is replaced."""
+    monkeypatch.setattr(web_module, "BLOCK", 3)
+    assert page(web, "aä😀b".encode() * 5 + b"\xc3", "text/plain; charset=utf-8") == "aä😀b" * 5 + "\ufffd"
+    assert page(web, "a😀b".encode("utf-16"), "text/plain; charset=utf-16") == "a😀b"
+
+
 def test_where_it_is_cut(web: Web) -> None:
     """Text is cut at the usual or the given length, and what is cut is said to be."""
     web.answers["/"] = reply(b"a" * 60_000)
@@ -175,6 +214,36 @@ def test_ten_thousand_nested_tags(web: Web) -> None:
     text = page(web, "<div>" * 10_000 + "deep inside")
     assert "its text alone" in text
     assert text.endswith("deep inside")
+
+
+def test_markdown_has_what_parsing_leaves(web: Web, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A page whose parsing took all of the time gives its text, before its place is taken from it."""
+    text = web_module.PROGRAM.read_text()
+    late = tmp_path / "late.py"
+    late.write_text(text.replace(f"PATIENCE = {PATIENCE}", "PATIENCE = 0.0"))
+    assert late.read_text() != text
+    monkeypatch.setattr(web_module, "PROGRAM", late)
+    assert page(web, "<p>some <b>bold</b> words") == (
+        "[The page is too deep or too large for Markdown: this is its text alone.]\n\nsome\nbold\nwords"
+    )
+    assert PATIENCE < web_module.CONVERT_TIMEOUT <= 6
+
+
+def test_how_many_are_converted_at_once(web: Web, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Who would wait too long for a conversion is told that the page was fetched; places come back."""
+    real = web_module.PROGRAM
+    endless = tmp_path / "endless.py"
+    endless.write_text("import time; time.sleep(60)")
+    monkeypatch.setattr(web_module, "PROGRAM", endless)
+    web.answers["/"] = reply(b"<p>x", kind="text/html")
+    busy = [gevent.spawn(read, web) for _ in range(web_module.CONVERSIONS)]
+    until(lambda: len(children()) == web_module.CONVERSIONS)
+    monkeypatch.setattr(web_module, "QUEUE_TIMEOUT", 0.01)
+    with pytest.raises(ToolFailed, match="was fetched, but other pages are still being converted"):
+        read(web)
+    gevent.killall(busy)
+    monkeypatch.setattr(web_module, "PROGRAM", real)
+    assert content(read(web)).strip() == "x"
 
 
 def test_a_page_that_takes_too_long(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.agents.tools.search_program import search
 from app.agents.tools.tool import ToolFailed
 from app.agents.tools.workspace import FileContent, PathRefused, Workspace, aside
 from app.agents.tools.workspace_walk import MAX_DEPTH, MAX_LINKS, MAX_SHOWN
@@ -91,6 +92,16 @@ def says(files: Files, name: str, **arguments: Any) -> str:
         return str(failure)
 
 
+def searched(files: Files, kind: str, pattern: str, path: str = ".") -> str:
+    """What a search finds, without the process that each has: that would be most of the time of a test of many."""
+    request = {"kind": kind, "pattern": pattern, "prefix": path, "matches": 1000, "characters": 100_000}
+    try:
+        with files.workspace.opened(path) as start:
+            return str(search({**request, "start": start}))
+    except ToolFailed as failure:
+        return str(failure)
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.lists(ARRANGEMENTS, max_size=15), st.lists(PATHS, min_size=1, max_size=5))
 def test_no_paths_and_no_links_lead_out(arranged: list[tuple[str, str, str]], paths: list[str]) -> None:
@@ -106,8 +117,8 @@ def test_no_paths_and_no_links_lead_out(arranged: list[tuple[str, str, str]], pa
         tried = [path.replace("{base}", str(base)) for path in paths]
         tried += [path + below for _, path, _ in arranged for below in ("", "/a", "/b/a", "/outside/a")]
         told = [says(files, name, path=path, **more) for name, more in CALLS for path in tried]
-        told.append(says(files, "find", pattern="**"))
-        told += [says(files, "grep", pattern=".", path=path) for path in (".", tried[0])]
+        told.append(searched(files, "find", "**"))
+        told += [searched(files, "grep", ".", path) for path in (".", tried[0])]
         assert not [text for text in told if SECRET in text or HIDDEN in text]
         assert record(base / "outside") == before
         for text in told:
@@ -359,3 +370,39 @@ def test_errors_of_a_thread_come_back_quietly(capfd: pytest.CaptureFixture[str])
     with pytest.raises(PathRefused, match="no"):
         aside(work)
     assert capfd.readouterr() == ("", "")
+
+
+# What is hidden.
+
+
+def test_what_is_hidden_is_refused_by_every_way(tmp_path: Path) -> None:
+    """A folder and a file of the gateway's inside the workspace: by name and by link, for reading and writing."""
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "openclaw.json").write_text("secret")
+    (tmp_path / "config.json").write_text("secret")
+    (tmp_path / "link").symlink_to("state")
+    (tmp_path / "other").symlink_to("state/openclaw.json")
+    workspace = Workspace(tmp_path, (state, tmp_path / "config.json"))
+    for path in ("state/openclaw.json", "link/openclaw.json", "other", "config.json", "state/../state/openclaw.json"):
+        with pytest.raises(PathRefused, match="gateway"):
+            workspace.read(path, 100)
+        with pytest.raises(PathRefused, match="gateway"):
+            workspace.write(path, b"evil")
+    for path in ("state", "link", "state/new"):
+        with pytest.raises(PathRefused, match="gateway"):
+            workspace.listing(path, 10)
+    with pytest.raises(PathRefused, match="gateway"):
+        workspace.write("state/new", b"evil")
+    assert [file.name for file in state.iterdir()] == ["openclaw.json"]
+
+
+def test_a_workspace_that_is_hidden_itself(tmp_path: Path) -> None:
+    """Nothing in it is reached; one that lies inside of what is hidden is a workspace like any other."""
+    with pytest.raises(PathRefused, match="gateway"):
+        Workspace(tmp_path, (tmp_path,)).write("a", b"b")
+    inside = Workspace(tmp_path / "workspace", (tmp_path,))
+    inside.write("a", b"b")
+    content = inside.read("a", 10)
+    assert content is not None
+    assert content.data == b"b"

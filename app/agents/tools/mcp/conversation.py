@@ -16,11 +16,19 @@ from pydantic import ValidationError
 
 from app.agents.tools.mcp import family, results, stdio
 from app.agents.tools.mcp.sdk import ClientSession, IncomingMessage, MCPError, TransportStreams
-from app.agents.tools.mcp.wire import GRACE, LAST_LOOK, MAX_LINE, MAX_REASON, MAX_TOOLS, Failure, Order, cut
+from app.agents.tools.mcp.wire import (
+    GRACE,
+    LAST_LOOK,
+    LISTING_PAUSE,
+    MAX_LINE,
+    MAX_REASON,
+    MAX_TOOLS,
+    Failure,
+    Order,
+    cut,
+)
 from app.agents.tools.mcp.words import Words
 
-# Seconds between two listings, however often a server says that its tools changed.
-LISTING_PAUSE = 1.0
 # Pages of one listing; a server may say that there is always another.
 MAX_PAGES = 64
 # Seconds between two looks at what a server wrote to its standard error.

@@ -7,32 +7,47 @@ from collections.abc import Iterable
 
 import mcp_types as types
 
-from app.agents.tools.mcp.wire import MAX_DESCRIPTION, MAX_NAME, MAX_RESULT, MAX_SCHEMA, MAX_TOOLS, Listed, cut
+from app.agents.tools.mcp.wire import (
+    MAX_DESCRIPTION,
+    MAX_DETAIL,
+    MAX_NAME,
+    MAX_RESULT,
+    MAX_SCHEMA,
+    MAX_SCHEMAS,
+    MAX_TOOLS,
+    Listed,
+    cut,
+)
 
 
 def usable(tools: Iterable[types.Tool]) -> tuple[list[Listed], list[str]]:
-    """The tools that can be offered, and for each other one why not."""
+    """The tools that can be offered, and of the others which are left out, and why."""
     listed: dict[str, Listed] = {}
-    refused = []
+    refused: dict[str, list[str]] = {}
+    total = 0
     for tool in tools:
         name = cut(tool.name, MAX_NAME)
         size = len(json.dumps(tool.input_schema))
         if len(tool.name) > MAX_NAME:
-            refused.append(f"{name!r}: its name is longer than {MAX_NAME} characters")
+            why = f"a name longer than {MAX_NAME} characters"
         elif size > MAX_SCHEMA:
-            refused.append(f"{name!r}: its inputSchema has {size:,} bytes, more than {MAX_SCHEMA:,}")
+            why = f"an inputSchema larger than {MAX_SCHEMA:,} bytes"
         elif name in listed:
-            refused.append(f"{name!r}: it is listed twice")
+            why = "listed twice"
         elif len(listed) == MAX_TOOLS:
-            refused.append(f"{name!r} and all after it: more than {MAX_TOOLS} tools")
-            break
+            why = f"more than {MAX_TOOLS} tools"
+        elif total + size > MAX_SCHEMAS:
+            why = f"all schemas together larger than {MAX_SCHEMAS:,} bytes"
         else:
             # Servers leave out the type of a tool without arguments; model APIs insist on it.
             schema = {"type": "object", "properties": {}, **tool.input_schema}
             reads_only = bool(tool.annotations and tool.annotations.read_only_hint)
             description = cut(_sound(tool.description or tool.title or ""), MAX_DESCRIPTION)
             listed[name] = Listed(name, description, schema, reads_only)
-    return list(listed.values()), refused
+            total += size
+            continue
+        refused.setdefault(why, []).append(repr(name))
+    return list(listed.values()), [cut(f"{why}: {', '.join(names)}", MAX_DETAIL) for why, names in refused.items()]
 
 
 def text_of(result: types.CallToolResult) -> str:

@@ -15,13 +15,12 @@ import orjson
 from gevent import Greenlet
 from gevent.event import AsyncResult, Event
 
+from app.agents.tools.mcp.discretion import Discretion
 from app.agents.tools.mcp.link import Link
-from app.agents.tools.mcp.wire import GRACE, MAX_ARGUMENTS, Failure, Listed, Order
+from app.agents.tools.mcp.wire import GRACE, MAX_ARGUMENTS, MAX_DETAIL, Failure, Listed, Order, cut
 from app.agents.tools.tool import ToolFailed
 from app.config.environment import environment_of_children
-from app.config.secrecy import looks_secret
 from app.config.settings import McpServer
-from app.ops.redaction import MIN_SECRET, REDACTED, Redaction
 
 log = logging.getLogger("gateway.mcp")
 
@@ -59,12 +58,8 @@ class Server:
         self._failure: Failure | None = None
         self._pending: dict[int, AsyncResult[str]] = {}
         self._numbers = count(1)
-        given = [*settings.env.items(), *settings.headers.items()]
-        self._redact = Redaction(tuple(_bare(value) for _, value in given))
-        # In results only what is a secret by its name: a folder that stands in the environment is none.
-        self._secrets = [
-            _bare(value) for name, value in given if looks_secret(name) and len(_bare(value)) >= MIN_SECRET
-        ]
+        self._discretion = Discretion(settings)
+        self._refused: list[str] = []
 
     def start(self) -> None:
         """Have it running from now on. Returns at once."""
@@ -167,18 +162,21 @@ class Server:
         if "tools" in news:
             self._learn([Listed(*tool) for tool in news["tools"]], news["refused"])
         for line in news.get("words", ()):
-            log.debug("MCP server %s: %s", self.settings.name, self._redact(line))
+            log.debug("MCP server %s: %s", self.settings.name, self._discretion.told(line))
         # One that nobody waits for any more was cancelled when its answer was on its way.
         if "id" in news and (answer := self._pending.pop(news["id"], None)):
             if "error" in news:
-                answer.set_exception(ToolFailed(self._without_secrets(news["error"])))
+                answer.set_exception(ToolFailed(self._discretion.answered(news["error"])))
             else:
-                answer.set(self._without_secrets(news["text"]))
+                answer.set(self._discretion.answered(news["text"]))
 
     def _learn(self, listed: list[Listed], refused: list[str]) -> None:
-        for why in refused:
-            log.warning("MCP server %s: a tool is left out: %s", self.settings.name, why)
-        self.listed = tuple(listed)
+        if refused and refused != self._refused:
+            log.warning("MCP server %s: left out: %s", self.settings.name, cut("; ".join(refused), MAX_DETAIL))
+        self._refused = refused
+        # The same again stays the same object: those who compare it do so for each run.
+        if self.listed != (told := tuple(listed)):
+            self.listed = told
         if self._ready_since is None:
             self._ready_since = time.monotonic()
             self._failure = None
@@ -186,7 +184,7 @@ class Server:
         self.settled.set()
 
     def _end(self, failure: Failure) -> None:
-        reason, detail = self._redact(failure.reason), self._redact(failure.detail)
+        reason, detail = self._discretion.told(failure.reason), self._discretion.told(failure.detail)
         # The same again is no news.
         known = self._failure is not None and self._failure.reason == reason
         self._link = self._ready_since = None
@@ -202,12 +200,3 @@ class Server:
         reason = self._failure.reason if self._failure else "it is starting"
         future = "it is being restarted" if self._keeper is not None else "it will not be started again"
         return f"MCP server {self.settings.name!r} is not running ({reason}); {future}"
-
-    def _without_secrets(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, REDACTED)
-        return text
-
-
-def _bare(value: str) -> str:
-    return value.removeprefix("Bearer ")

@@ -91,6 +91,7 @@ def _tool(name: str, server: Server, listed: Listed) -> Tool:
         listed.description,
         listed.parameters,
         partial(_work, server, listed.name),
+        full_name=f"{server.settings.name}__{listed.name}",
         concurrent=listed.reads_only,
         changes=not listed.reads_only,
         # The server checks them itself; its schema may hold expressions that take for ever.

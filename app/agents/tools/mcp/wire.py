@@ -19,11 +19,14 @@ from typing import Any, NamedTuple
 MAX_LINE = 8 * 1024 * 1024
 # Bytes of one call's arguments as JSON.
 MAX_ARGUMENTS = 2 * 1024 * 1024
+# Seconds between two listings, however often a server says that its tools changed.
+LISTING_PAUSE = 2.0
 # Tools of one server.
 MAX_TOOLS = 128
-# Characters of what a tool says about itself, and bytes of the JSON Schema of its arguments.
+# Characters of what a tool says about itself, bytes of the JSON Schema of its arguments, and of those of all its tools.
 MAX_DESCRIPTION = 2_000
 MAX_SCHEMA = 32 * 1024
+MAX_SCHEMAS = 256 * 1024
 # Characters of a tool's name, and of its result.
 MAX_NAME = 256
 MAX_RESULT = 100_000

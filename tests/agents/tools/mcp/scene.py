@@ -44,6 +44,18 @@ def bridges() -> list[psutil.Process]:
     return [child for child in psutil.Process().children() if PROGRAM in command(child)]
 
 
+def bridge(servers: McpServers, name: str) -> psutil.Process:
+    """That of one server, which runs."""
+    link = servers._servers[name]._link
+    assert link is not None
+    return psutil.Process(link._process.pid)
+
+
+def runs(servers: McpServers, name: str) -> bool:
+    """Also that the gateway knows it already when a bridge is dead."""
+    return servers.states()[name] == "ready" and not gone(bridge(servers, name))
+
+
 def command(process: psutil.Process) -> list[str]:
     """Empty for one that is gone."""
     try:

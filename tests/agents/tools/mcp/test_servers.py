@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import gevent
@@ -10,18 +12,40 @@ import pytest
 
 from app.agents.tools.mcp import server as one_server
 from app.agents.tools.mcp.servers import McpServers
+from app.agents.tools.mcp.wire import LISTING_PAUSE, Failure, Listed
 from app.agents.tools.tool import ToolFailed
+from app.config.settings import McpServer
 from tests.agents.tools.mcp.conftest import Start
-from tests.agents.tools.mcp.scene import bridges, call, configured, gone, script, wait_until
+from tests.agents.tools.mcp.scene import bridge, bridges, call, configured, gone, runs, script, wait_until
+
+TOKEN, ARGUMENT = "tr0ub4dor-and-3", "c0rrect-horse"
 
 
-def test_a_server_of_the_sdk_is_used_with_all_kinds_of_results(start: Start, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[McpServers]:
+    """A server of the SDK, u, and a raw one with secrets, x."""
+    x = script("raw", "--api-key", ARGUMENT, env={"API_TOKEN": TOKEN, "FOLDER": "/var/lib/things"})
+    u = script("useful", env={"GREETING": "hello"})
+    servers = McpServers(configured(u=u, x=x), tmp_path_factory.mktemp("folder"))
+    servers.start()
+    servers.wait_ready(20)
+    yield servers
+    servers.close()
+    assert bridges() == []
+
+
+@pytest.fixture
+def servers(shared: McpServers, hurry: None) -> Iterator[McpServers]:
+    """The shared ones, which run; one that a test ends is started again at once."""
+    yield shared
+    wait_until(lambda: all(runs(shared, name) for name in shared.states()))
+
+
+def test_a_server_of_the_sdk_is_used_with_all_kinds_of_results(servers: McpServers) -> None:
     """Arguments reach the server, and text, pictures, resources, data, errors and new tools reach the model."""
-    servers = start(u=script("useful", env={"GREETING": "hello"}))
-    assert servers.states() == {"u": "ready"}
     assert call(servers, "u__add", a=19, b=23) == "42"
     assert call(servers, "u__variable", name="GREETING") == "hello"
-    assert call(servers, "u__where") == str(tmp_path)
+    assert call(servers, "u__where") == str(servers._servers["u"].folder)
     assert call(servers, "u__mixed").splitlines() == [
         "a word",
         "[image image/png, 300 bytes]",
@@ -47,17 +71,18 @@ def test_a_server_of_the_sdk_is_used_with_all_kinds_of_results(start: Start, tmp
     assert call(servers, "u__fresh") == "grown"
 
 
-def test_only_wanted_tools_are_offered(start: Start) -> None:
+def test_only_wanted_tools_are_offered(tmp_path: Path) -> None:
     """``include`` and ``exclude`` are patterns, and ``exclude`` wins; what is not enabled is not there."""
-    servers = start(a=script("raw", include=("h*", "echo"), exclude=("hea*",)), b={"url": "http://x", "enabled": False})
+    a = {"command": "x", "include": ("h*", "echo"), "exclude": ("hea*",)}
+    servers = McpServers(configured(a=a, b={"url": "http://x", "enabled": False}), tmp_path)
+    names = ("echo", "hold", "heard", "heavy", "die")
+    servers._servers["a"].listed = tuple(Listed(name, "", {}, reads_only=False) for name in names)
     assert [tool.name for tool in servers.tools()] == ["a__echo", "a__hold"]
-    assert servers.states() == {"a": "ready"}
+    assert list(servers.states()) == ["a"]
 
 
-@pytest.mark.usefixtures("hurry")
-def test_a_server_that_dies_is_started_again(start: Start) -> None:
+def test_a_server_that_dies_is_started_again(servers: McpServers) -> None:
     """The calls under way are told why, its tools stay known, and it works again."""
-    servers = start(x=script("raw"))
     waiting = gevent.spawn(call, servers, "x__hold")
     gevent.idle()
     with pytest.raises(
@@ -67,25 +92,48 @@ def test_a_server_that_dies_is_started_again(start: Start) -> None:
     with pytest.raises(ToolFailed, match="exit code 7"):
         waiting.get()
     assert servers.tools()
-    wait_until(lambda: servers.states() == {"x": "ready"})
-
-    # Its end is seen although a child of it has its output open.
-    with pytest.raises(ToolFailed, match="exit code 8"):
-        call(servers, "x__leave")
-    wait_until(lambda: servers.states() == {"x": "ready"})
+    wait_until(lambda: runs(servers, "x"))
     assert call(servers, "x__echo", b=2) == '{"b": 2}'
 
 
-@pytest.mark.usefixtures("hurry")
-def test_a_killed_bridge_takes_its_server_along(start: Start) -> None:
+def test_a_killed_bridge_takes_its_server_along(servers: McpServers) -> None:
     """Also when the bridge could do nothing about it; then both are started again."""
-    servers = start(x=script("raw"))
-    [bridge] = bridges()
-    [server] = bridge.children()
-    bridge.kill()
+    killed = bridge(servers, "x")
+    [server] = killed.children()
+    killed.kill()
     wait_until(lambda: gone(server))
-    wait_until(lambda: bridges() not in ([], [bridge]) and servers.states() == {"x": "ready"})
+    wait_until(lambda: runs(servers, "x"))
     assert call(servers, "x__echo") == "{}"
+
+
+def test_results_are_bounded(servers: McpServers) -> None:
+    """A long text is cut; what grows in memory ends the server."""
+    text = call(servers, "x__big")
+    assert text.startswith("x" * 100_000 + "…")
+    assert len(text) < 100_100
+    with pytest.raises(ToolFailed, match="took too much memory"):
+        call(servers, "x__heavy")
+
+
+def test_secrets_stay_where_they_belong(servers: McpServers, caplog: pytest.LogCaptureFixture) -> None:
+    """In no log, no result, and no command line that has them not already; a folder is no secret."""
+    caplog.set_level(logging.DEBUG)
+    assert call(servers, "x__secret") == "*** /var/lib/things"
+    its = bridge(servers, "x")
+    [server] = its.children()
+    assert TOKEN not in " ".join([*its.cmdline(), *server.cmdline(), *its.environ().values()])
+    assert ARGUMENT not in " ".join([*its.cmdline(), *its.environ().values()])
+    assert server.environ()["API_TOKEN"] == TOKEN
+    wait_until(lambda: "the token is ***, the arguments are --api-key ***" in caplog.text)
+    assert TOKEN not in caplog.text
+    assert ARGUMENT not in caplog.text
+
+
+def test_a_failure_tells_no_secret(tmp_path: Path) -> None:
+    """What a server wrote last explains its end, whatever else it wrote there."""
+    server = one_server.Server(McpServer("x", args=("--api-key", ARGUMENT), env={"API_TOKEN": TOKEN}), tmp_path)
+    server._end(Failure("it ended", f"{TOKEN} does not open {ARGUMENT}"))
+    assert server.state() == "failed: it ended: *** does not open ***"
 
 
 FAILING = {
@@ -95,88 +143,86 @@ FAILING = {
     "refusing": (script("raw", "refuse"), "it does not list its tools: not before noon", ""),
     "lines": (script("raw", "flood-lines"), "it floods its standard output", "still not a message"),
     "bytes": (script("raw", "flood-bytes"), "it sent a line of more than 8,388,608 bytes", ""),
+    # Its end is seen although a child of it has its output open.
+    "leaving": (script("raw", "leave"), "it ended with exit code 8", ""),
     "code": ({"command": sys.executable, "args": ("-c", "import sys; sys.exit('bad key')")}, "exit code 1", "bad key"),
-    "url": ({"url": "http://127.0.0.1:9/mcp"}, "mcp.servers.url.url can't be reached", "ConnectError"),
 }
 
 
-def test_why_a_server_does_not_start_is_told(start: Start) -> None:
-    """The state says what is wrong and where to look; there are no tools and nothing is left running."""
-    servers = start(**{name: settings for name, (settings, _, _) in FAILING.items()})
+TALKATIVE = {
+    "noisy": script("raw", "rubbish", "flood-stderr", "endless-list"),
+    "large": script("raw", "fat", "many"),
+    "dense": script("raw", "dense", "restless"),
+}
+
+
+def test_servers_that_go_wrong_side_by_side(
+    start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Those that can't work say why and where to look; what others say too much is bounded, and the rest of it works.
+
+    All at once, as half of the time is spent waiting for one or the other.
+    """
+    monkeypatch.setattr(one_server, "FIRST_PAUSE", one_server.LONGEST_PAUSE)
+    servers = start(**{name: settings for name, (settings, _, _) in FAILING.items()}, **TALKATIVE)
     for name, (_, reason, detail) in FAILING.items():
         state = servers.states()[name]
         assert state.startswith("failed: ")
         assert reason in state
         assert detail in state
-    assert servers.tools() == []
 
-
-def test_a_server_that_says_too_much_works(start: Start, caplog: pytest.LogCaptureFixture) -> None:
-    """Rubbish, endless words, lists without end and large tools are bounded, and no reason to be without the rest."""
-    modes = ("rubbish", "flood-stderr", "endless-list", "many", "fat")
-    servers = start(**{mode: script("raw", mode) for mode in modes})
-    assert set(servers.states().values()) == {"ready"}
-    for mode in modes:
-        assert call(servers, f"{mode}__echo", a="ä") == '{"a": "\\u00e4"}'
+    for name in TALKATIVE:
+        assert servers.states()[name] == "ready"
+        assert call(servers, f"{name}__echo", a="ä") == '{"a": "\\u00e4"}'
     tools = {tool.name: tool for tool in servers.tools()}
-    assert sum(name.startswith("many__") for name in tools) == 128
-    assert "fat__fat" not in tools
-    assert len(tools["fat__wordy"].description) < 2_100
-    assert "'fat': its inputSchema has 40," in caplog.text
-    assert "more than 128 tools" in caplog.text
+    assert {name.partition("__")[0] for name in tools} == set(TALKATIVE)
+    assert sum(name.startswith("large__") for name in tools) == 128
+    assert "large__fat" not in tools
+    assert len(tools["large__wordy"].description) < 2_100
+    assert "an inputSchema larger than 32,768 bytes: 'fat'" in caplog.text
+    assert "more than 128 tools: 'tool115', 'tool116'" in caplog.text
+
+    # Eight schemas of 30,000 bytes are as many as may be.
+    assert sum("dense__dense" in name for name in tools) == 8
+    [told] = [record.getMessage() for record in caplog.records if "MCP server dense" in record.getMessage()]
+    assert "all schemas together larger than 262,144 bytes: 'dense8', 'dense9', " in told
+
+    # It says without end that its tools are others now: they are asked for once in a while.
+    wait_until(lambda: "dense__listing3" in [tool.name for tool in servers.tools()])
+    _, *times = json.loads(call(servers, "dense__listings"))
+    assert all(later - earlier >= LISTING_PAUSE for earlier, later in pairwise(times))
 
 
-@pytest.mark.usefixtures("hurry")
-def test_results_are_bounded(start: Start) -> None:
-    """A long text is cut; what is longer than a line may be, or grows in memory, ends the server."""
-    servers = start(x=script("raw"))
-    text = call(servers, "x__big")
-    assert text.startswith("x" * 100_000 + "…")
-    assert len(text) < 100_100
-    for tool, reason in {"bigger": "a line of more than 8,388,608 bytes", "heavy": "took too much memory"}.items():
-        with pytest.raises(ToolFailed, match=reason):
-            call(servers, f"x__{tool}")
-        wait_until(lambda: servers.states() == {"x": "ready"})
+def test_a_list_that_is_the_same_is_no_news(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A server that tells its tools again makes neither new objects nor new warnings."""
+    server = one_server.Server(McpServer("x", command="x"), tmp_path)
+    seen = []
+    for title in ("a", "a", "b"):
+        server._learn([Listed("echo", "", {"title": title}, reads_only=True)], [f"listed twice: {title!r}"])
+        seen.append(server.listed)
+    assert seen[0] is seen[1] is not seen[2]
+    assert [record.args[1] for record in caplog.records] == ["listed twice: 'a'", "listed twice: 'b'"]
 
 
 def test_a_reload_keeps_what_did_not_change(start: Start) -> None:
-    """An unchanged server keeps its process; a changed one gets another, and its old tools say that they are gone."""
+    """An unchanged server keeps its process; a changed one gets another, and its old tools say that they are gone.
+
+    So are all processes of the old one: what it started in a session of its own, and orphans.
+    """
     old = start(same=script("raw"), changed=script("raw", "before"))
-    [kept] = [bridge for bridge in bridges() if "before" not in bridge.children()[0].cmdline()]
+    others = [each for each in bridges() if each not in (bridge(old, "same"), bridge(old, "changed"))]
+    kept, replaced_bridge = bridge(old, "same"), bridge(old, "changed")
+    left = json.loads(call(old, "changed__orphans"))
+    assert not any(map(gone, left))
     [replaced] = [tool for tool in old.tools() if tool.name == "changed__echo"]
 
     new = start(old, same=script("raw"), changed=script("raw", "after"))
     assert call(new, "same__echo") == call(new, "changed__echo") == "{}"
-    wait_until(lambda: len(bridges()) == 2)
-    assert kept in bridges()
+    assert bridge(new, "same") == kept
+    wait_until(lambda: gone(replaced_bridge) and all(map(gone, left)))
+    assert len(bridges()) == len(others) + 2
     with pytest.raises(ToolFailed, match="will not be started again"):
         replaced.work(None, {})  # type: ignore[arg-type]
-
-
-def test_closing_leaves_no_process(start: Start) -> None:
-    """Neither one in a session of its own nor an orphan outlives the server that started them."""
-    servers = start(x=script("raw"))
-    left = json.loads(call(servers, "x__orphans"))
-    assert not any(map(gone, left))
-    [bridge] = bridges()
-    servers.close()
-    wait_until(lambda: gone(bridge) and all(map(gone, left)))
-
-
-def test_secrets_stay_where_they_belong(start: Start, caplog: pytest.LogCaptureFixture) -> None:
-    """In no command line, no log and no result; only the server's own environment holds them."""
-    caplog.set_level(logging.DEBUG)
-    secret = "tr0ub4dor-and-3"
-    servers = start(x=script("raw", env={"API_TOKEN": secret, "FOLDER": "/var/lib/things"}))
-    assert call(servers, "x__secret") == "*** /var/lib/things"
-    [bridge] = bridges()
-    [server] = bridge.children()
-    assert secret not in " ".join([*bridge.cmdline(), *server.cmdline(), *bridge.environ().values()])
-    assert server.environ()["API_TOKEN"] == secret
-    wait_until(lambda: "the token is ***" in caplog.text)
-    with pytest.raises(ToolFailed):
-        call(servers, "x__die")
-    assert secret not in caplog.text
 
 
 def test_pauses_between_starts_grow_to_a_minute() -> None:
@@ -186,7 +232,8 @@ def test_pauses_between_starts_grow_to_a_minute() -> None:
 
 def test_nothing_runs_before_it_is_started(tmp_path: Path) -> None:
     """A gateway whose agents may use no such tools has no process for them."""
+    before = bridges()
     servers = McpServers(configured(x=script("raw")), tmp_path)
     assert servers.states() == {"x": "starting"}
-    assert bridges() == []
+    assert bridges() == before
     servers.close()

@@ -13,22 +13,30 @@ from app.agents.tools.tool import ToolFailed
 from tests.agents.tools.mcp.conftest import Start
 from tests.agents.tools.mcp.scene import SCRIPTS, bridges, call, wait_until
 
-Serve = Callable[..., Popen]
+Serve = Callable[..., tuple[Any, int]]
 
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Starts the real server on a port, 0 for a free one; its first line is the port."""
-    started: list[Any] = []
+    """Has the real server listen on a port, 0 for a free one. Returns its process and the port.
 
-    def begin(port: int = 0) -> Any:
-        started.append(Popen([sys.executable, str(SCRIPTS / "useful.py"), "http", str(port)], stdout=PIPE))
-        return started[-1]
+    Two are kept ready, as each takes a second to load.
+    """
+    command = [sys.executable, str(SCRIPTS / "useful.py"), "http"]
+    loaded = [Popen(command, stdin=PIPE, stdout=PIPE) for _ in range(2)]
+    waiting = iter(loaded)
+
+    def begin(port: int = 0) -> tuple[Any, int]:
+        process = next(waiting)
+        process.stdin.write(b"%d\n" % port)
+        process.stdin.flush()
+        return process, int(process.stdout.readline())
 
     yield begin
-    for process in started:
+    for process in loaded:
         process.kill()
         process.wait()
+        process.stdin.close()
         process.stdout.close()
 
 
@@ -58,8 +66,7 @@ def test_a_server_behind_a_url_works_like_any_other(
     """Calls, headers, changed lists, its death and its return; the secret header is nowhere to be read."""
     caplog.set_level(logging.DEBUG)
     secret = "tr0ub4dor-and-3"
-    process = serve()
-    port = int(process.stdout.readline())
+    process, port = serve()
     url = {
         "url": f"http://127.0.0.1:{port}/mcp",
         "headers": {"Authorization": f"Bearer {secret}", "X-Team": "blue-whale"},
@@ -77,7 +84,8 @@ def test_a_server_behind_a_url_works_like_any_other(
     process.wait()
     with pytest.raises(ToolFailed, match=r"mcp\.servers\.w\.url can't be reached"):
         call(servers, "w__add", a=1, b=2)
-    serve(port).stdout.readline()
+    wait_until(lambda: "ConnectError" in servers.states()["w"])
+    serve(port)
     wait_until(lambda: servers.states() == {"w": "ready"})
     assert call(servers, "w__add", a=2, b=2) == "4"
     assert secret not in caplog.text

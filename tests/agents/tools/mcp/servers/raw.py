@@ -1,4 +1,4 @@
-"""A server written without the SDK, in all the ways in which servers go wrong. Its first argument says which."""
+"""A server written without the SDK, in all the ways in which servers go wrong. Its arguments say which."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
-MODE = sys.argv[1] if len(sys.argv) > 1 else ""
+MODES = sys.argv[1:]
 
 
 def write(text: str) -> None:
@@ -33,25 +33,30 @@ def tools() -> list[dict[str, Any]]:
         "heard",
         "die",
         "big",
-        "bigger",
         "flood",
         "invalid",
         "orphans",
-        "leave",
         "secret",
         "error",
         "heavy",
+        "listings",
     ]
     listed: list[dict[str, Any]] = [{"name": name, "inputSchema": {"type": "object"}} for name in names]
-    if MODE == "many":
-        listed += [{"name": f"tool{number}", "inputSchema": {"type": "object"}} for number in range(1000)]
-    if MODE == "fat":
+    if "fat" in MODES:
         listed.append({"name": "fat", "inputSchema": {"type": "object", "description": "x" * 40_000}})
         listed.append({"name": "wordy", "description": "x" * 5_000, "inputSchema": {"type": "object"}})
+    if "many" in MODES:
+        listed += [{"name": f"tool{number}", "inputSchema": {"type": "object"}} for number in range(1000)]
+    if "dense" in MODES:
+        listed += [{"name": f"dense{n}", "inputSchema": {"type": "object", "title": "x" * 30_000}} for n in range(20)]
+    if "restless" in MODES:
+        listed.append({"name": f"listing{len(listings)}", "inputSchema": {"type": "object"}})
     return listed
 
 
 heard: list[Any] = []
+# When its tools were asked for, in seconds.
+listings: list[float] = []
 
 
 def call(id: Any, name: str, arguments: dict[str, Any]) -> None:
@@ -59,14 +64,14 @@ def call(id: Any, name: str, arguments: dict[str, Any]) -> None:
         say(id=id, result=text(json.dumps(arguments)))
     elif name == "heard":
         say(id=id, result=text(json.dumps(heard)))
+    elif name == "listings":
+        say(id=id, result=text(json.dumps(listings)))
     elif name == "die":
         sys.stderr.write("I can't go on\n")
         sys.stderr.flush()
         os._exit(7)
     elif name == "big":
         say(id=id, result=text("x" * 3_000_000))
-    elif name == "bigger":
-        say(id=id, result=text("x" * 9_000_000))
     elif name == "flood":
         while True:
             write("x" * 65_536)
@@ -78,17 +83,13 @@ def call(id: Any, name: str, arguments: dict[str, Any]) -> None:
         start = f"import subprocess; print(subprocess.Popen({SLEEP!r}, stdout=2).pid)"
         orphan = subprocess.run([sys.executable, "-c", start], stdout=subprocess.PIPE, check=True)
         say(id=id, result=text(json.dumps([own_session.pid, int(orphan.stdout)])))
-    elif name == "leave":
-        # What it started goes on and has its output open.
-        subprocess.Popen(SLEEP)
-        os._exit(8)
     elif name == "error":
         say(id=id, error={"code": -32000, "message": "not today"})
     elif name == "heavy":
         write(f'{{"jsonrpc": "2.0", "id": {id}, "result": {{"content": [], "structuredContent": {{"a": [')
         write(",".join(["{}"] * 2_700_000) + "]}}}\n")
     elif name == "secret":
-        sys.stderr.write(f"the token is {os.environ['API_TOKEN']}\n")
+        sys.stderr.write(f"the token is {os.environ['API_TOKEN']}, the arguments are {' '.join(MODES)}\n")
         sys.stderr.flush()
         say(id=id, result=text(os.environ["API_TOKEN"] + " " + os.environ["FOLDER"]))
 
@@ -103,25 +104,30 @@ def serve() -> None:
             info = {"name": "raw", "version": "1"}
             say(id=id, result={"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": info})
         elif method == "tools/list":
-            say(id=id, result={"tools": tools(), **({"nextCursor": "again"} if MODE == "endless-list" else {})})
+            listings.append(time.monotonic())
+            say(id=id, result={"tools": tools(), **({"nextCursor": "again"} if "endless-list" in MODES else {})})
+            if "restless" in MODES:
+                say(method="notifications/tools/list_changed")
         elif method == "tools/call":
             call(id, message["params"]["name"], message["params"].get("arguments") or {})
 
 
-if MODE == "silent":
+if "leave" in MODES:
+    # What it started goes on and has its output open.
+    subprocess.Popen(SLEEP)
+    os._exit(8)
+if "silent" in MODES:
     time.sleep(60)
-elif MODE == "flood-lines":
-    while True:
-        write("still not a message\n" * 1000)
-elif MODE == "flood-bytes":
-    while True:
-        write("x" * 65_536)
-elif MODE == "flood-stderr":
+while "flood-lines" in MODES:
+    write("still not a message\n" * 1000)
+while "flood-bytes" in MODES:
+    write("x" * 65_536)
+if "flood-stderr" in MODES:
     for _ in range(2_000):
         sys.stderr.write("x" * 10_000)
-elif MODE == "rubbish":
+if "rubbish" in MODES:
     write("Server 1.0 starting…\n\n{}\n[1, 2\n")
-elif MODE == "refuse":
+if "refuse" in MODES:
     say(id=json.loads(sys.stdin.readline())["id"], error={"code": -32000, "message": "not before noon"})
     time.sleep(60)
 serve()

@@ -1,4 +1,4 @@
-"""A real server made with the SDK: over stdio, or over HTTP on a port that it prints when it listens."""
+"""A real server made with the SDK: over stdio; or over HTTP on the port that it reads, and prints when it listens."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["http"]:
         import uvicorn
 
-        listener = socket.create_server(("127.0.0.1", int(sys.argv[2])))
+        listener = socket.create_server(("127.0.0.1", int(sys.stdin.readline())))
         print(listener.getsockname()[1], flush=True)
         uvicorn.Server(uvicorn.Config(server.streamable_http_app(), log_level="critical")).run(sockets=[listener])
     else:

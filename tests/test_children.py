@@ -13,8 +13,8 @@ import gevent
 import psutil
 import pytest
 
-from app.agents.tools import children
-from app.agents.tools.children import MARK, Outcome
+from app import children
+from app.children import MARK, Outcome
 from tests.agents.scene import until
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
@@ -253,7 +253,7 @@ PATCHED = """
 from gevent import monkey
 monkey.patch_all()
 import gevent, os, psutil
-from app.agents.tools import children
+from app import children
 limits = dict(environment={"PATH": os.environ["PATH"]}, timeout=20, max_output=100)
 codes = [children.run(["true"], **limits).code]
 gevent.sleep(0.01)  # gevent puts off what closes

@@ -1,29 +1,26 @@
-"""Child processes of tools: bounded in time and output, and gone with all that they started when ``run`` is over."""
+"""A child from its start to its end, and the end of all that it started."""
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import secrets
-import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import gevent
 from gevent import Greenlet, Timeout
 from gevent.event import Event
 from gevent.os import make_nonblocking, nb_read, nb_write
 
-log = logging.getLogger("gateway.tools")
+from app.children.launch import Started, start
+from app.children.printout import BLOCK, Outcome, Printout
 
-# Bytes of one read or write, between which other greenlets have their turn.
-BLOCK = 64 * 1024
+log = logging.getLogger("gateway.children")
+
 # Seconds between SIGTERM and SIGKILL.
 GRACE = 0.2
 # Seconds between two looks at what was asked to end.
@@ -32,32 +29,6 @@ PAUSE = 0.005
 PATIENCE = 5.0
 # The variable by which processes are found that left their process group.
 MARK = "OPENCLAW_CHILD"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a child ended.
-
-    output:    what it printed, standard output and standard error in the order in which they came, up to the bound.
-    code:      its exit code, negative for a signal. None when it was ended for its time or its output.
-    truncated: it printed more than the bound.
-    timed_out: it was ended because its time was over.
-    left_out:  bytes that are missing from ``output`` at the position ``gap``.
-    """
-
-    output: bytes
-    code: int | None
-    truncated: bool = False
-    timed_out: bool = False
-    gap: int = 0
-    left_out: int = 0
-
-    def text(self) -> str:
-        """The output for a reader, with a line where something was left out. What is not UTF-8 becomes U+FFFD."""
-        if not self.left_out:
-            return self.output.decode(errors="replace")
-        first, last = (part.decode(errors="replace") for part in (self.output[: self.gap], self.output[self.gap :]))
-        return f"{first}\n[{self.left_out} bytes left out]\n{last}"
 
 
 def run(
@@ -84,7 +55,8 @@ def run(
     mark = secrets.token_hex(16)
     # Before the program starts: the end of one that is quick would go unheard.
     gevent.get_hub().loop.install_sigchld()
-    started = _start(_from(folder, arguments, environment), {**environment, MARK: mark}, bool(given), keep_open)
+    environment = {**environment, MARK: mark}
+    started = start(arguments, environment, folder=folder, has_input=bool(given), keep_open=keep_open)
     # Nothing waited since the program was started, so nothing could be thrown in between.
     child = _Child(started, f"{MARK}={mark}".encode(), max_output, max_read or max_output)
     # In a greenlet of its own: an exception thrown into this one must not hit the end half way.
@@ -103,77 +75,11 @@ def run(
     return keeper.get()
 
 
-class _Started(NamedTuple):
-    """pid: also its process group's. output, input: this side's ends of the pipes; no input when nothing is given."""
-
-    pid: int
-    output: int
-    input: int | None
-
-
-def _start(arguments: list[str], environment: Mapping[str, str], has_input: bool, keep_open: Sequence[int]) -> _Started:
-    """Start a program given by its path.
-
-    By posix_spawn, which takes 0.3 ms: gevent's Popen forks in Python, and with 200 MB in the gateway its hub would
-    stand still for 10 ms.
-    """
-    output, theirs = os.pipe()
-    ends = [output, theirs]
-    try:
-        source, ours = os.pipe() if has_input else (os.open(os.devnull, os.O_RDONLY), None)
-        ends += [source] if ours is None else [source, ours]
-        pid = os.posix_spawn(
-            arguments[0],
-            arguments,
-            environment,
-            file_actions=[
-                *((os.POSIX_SPAWN_CLOSE, descriptor) for descriptor in _inheritable() if descriptor not in keep_open),
-                (os.POSIX_SPAWN_DUP2, source, 0),
-                (os.POSIX_SPAWN_DUP2, theirs, 1),
-                (os.POSIX_SPAWN_DUP2, theirs, 2),
-                # A descriptor copied onto itself loses its close-on-exec flag.
-                *((os.POSIX_SPAWN_DUP2, descriptor, descriptor) for descriptor in keep_open),
-            ],
-            setsid=True,
-            # What Python ignores; the program shall not.
-            setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
-        )
-    except BaseException:
-        for end in ends:
-            os.close(end)
-        raise
-    os.close(theirs)
-    os.close(source)
-    return _Started(pid, output, ours)
-
-
-def _inheritable() -> Iterator[int]:
-    """What a child would get of this process's files: gunicorn's listening sockets, what its starter left open."""
-    for name in os.listdir("/proc/self/fd"):
-        descriptor = int(name)
-        with suppress(OSError):  # the folder that was listed
-            if descriptor > 2 and os.get_inheritable(descriptor):
-                yield descriptor
-
-
-def _from(folder: Path | None, arguments: Sequence[str], environment: Mapping[str, str]) -> list[str]:
-    """The same program by its path, and started in a folder. Raises OSError when one of them doesn't exist."""
-    program = shutil.which(arguments[0], path=environment.get("PATH", os.defpath))
-    if program is None:
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), arguments[0])
-    if folder is None:
-        return [program, *arguments[1:]]
-    if not folder.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
-    # posix_spawn knows no folder.
-    return ["/bin/sh", "-c", 'cd -- "$0" && exec "$@"', str(folder.absolute()), program, *arguments[1:]]
-
-
 class _Child:
-    def __init__(self, started: _Started, mark: bytes, max_output: int, max_read: int) -> None:
+    def __init__(self, started: Started, mark: bytes, max_output: int, max_read: int) -> None:
         self._group, self._output, self._input = started
         self._mark = mark
-        self._printed = _Printed(max_output, whole=max_read <= max_output)
+        self._printed = Printout(max_output, whole=max_read <= max_output)
         self._max_read = max_read
         self._code: int | None = None
         self._exited = Event()
@@ -253,42 +159,7 @@ class _Child:
                 while threads.apply(_kill_marked, (self._mark,)):
                     gevent.sleep(PAUSE)
         except Timeout:
-            log.error("a tool's process can't be ended: process %d, or what it started", group)
-
-
-class _Printed:
-    """The first and the last part of what a program prints, and how much there was between them."""
-
-    def __init__(self, bound: int, *, whole: bool) -> None:
-        self._last_size = 0 if whole else bound // 2
-        self._first_size = bound - self._last_size
-        self._first = bytearray()
-        self._last = bytearray()
-        self.total = 0
-
-    def add(self, block: bytes) -> None:
-        room = self._first_size - len(self._first)
-        self._first += block[:room]
-        self._last += block[room:]
-        self.total += len(block)
-        if len(self._last) > self._last_size + BLOCK:
-            self._trim()
-
-    def kept(self) -> bytes:
-        self._trim()
-        return bytes(self._first + self._last)
-
-    @property
-    def gap(self) -> int:
-        return len(self._first)
-
-    @property
-    def left_out(self) -> int:
-        self._trim()
-        return self.total - len(self._first) - len(self._last)
-
-    def _trim(self) -> None:
-        del self._last[: max(0, len(self._last) - self._last_size)]
+            log.error("a child process can't be ended: process %d, or what it started", group)
 
 
 def _signal(group: int, number: int) -> bool:

@@ -1,0 +1,110 @@
+"""What commands of agents must not reach: the gateway's own files, and in some auth modes the gateway itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+from typing import NamedTuple
+
+from app.config.settings import Gateway, Settings
+from app.sessions.database import sqlite_path
+
+# The kernel's tables of this machine's addresses: https://docs.kernel.org/filesystems/proc.html
+_IPV4 = Path("/proc/net/fib_trie")
+_IPV6 = Path("/proc/net/if_inet6")
+_LOCAL = re.compile(r"\|-- (\S+)\n +/32 host LOCAL")
+
+# Parts of a path such as ``/etc/gateway``, which is one service's own; ``/etc`` is everybody's.
+_OWN_DEPTH = 3
+_HOMES = Path("/home")
+
+
+class Cover(NamedTuple):
+    """hidden: files and folders. exposed: folders that commands need, so that of them only the secret files are."""
+
+    hidden: tuple[Path, ...]
+    exposed: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """folders: hidden as a whole. files: hidden with the folder that each is in. gateway: how callers are let in."""
+
+    folders: tuple[Path, ...] = ()
+    files: tuple[Path, ...] = ()
+    gateway: Gateway = Gateway()
+
+    @classmethod
+    def of(cls, settings: Settings) -> Confinement:
+        """Of the configuration and all sessions, also where they lie outside of the state folder."""
+        database = sqlite_path(settings.storage_url)
+        beside = [database.with_name(database.name + suffix) for suffix in ("", "-wal", "-shm")] if database else []
+        return cls((settings.state_dir,), (settings.path, *beside), settings.gateway)
+
+    def cover(self, workspace: Path, environment: Mapping[str, str]) -> Cover:
+        """What to hide from commands with this workspace and environment. Asks the disk, so call it in a thread.
+
+        The folders too, as a file that is saved is often another one of the same name, with copies beside it.
+        """
+        workspace = workspace.resolve()
+        needed = [workspace, *(path.resolve() for path in _needed(environment))]
+        hidden = [folder.resolve() for folder in self.folders]
+        exposed = []
+        for file in self.files:
+            # Where a link stands, too: it may be replaced by a file.
+            for folder in sorted({file.resolve().parent, file.parent.resolve()}):
+                if _is_covered(folder, hidden, workspace):
+                    continue
+                if _is_shared(folder) or any(path.is_relative_to(folder) for path in needed):
+                    hidden.append(file)
+                    exposed.append(folder)
+                else:
+                    hidden.append(folder)
+        return Cover(tuple(hidden), tuple(dict.fromkeys(exposed)))
+
+    def loophole(self) -> str | None:
+        """Why a process of this machine can call the gateway as whoever it likes; ``None`` when it can't.
+
+        Asks the system, so call it in a thread.
+        """
+        auth = self.gateway.auth
+        if auth.mode == "none":
+            return "gateway.auth.mode is none"
+        if auth.mode != "trusted-proxy":
+            return None
+        if auth.trusted_proxy and auth.trusted_proxy.allow_loopback:
+            return "gateway.auth.trustedProxy.allowLoopback is on"
+        if not _IPV4.exists():
+            return "the addresses of this machine are not known"
+        own = _own_addresses()
+        if any(address in network for network in self.gateway.trusted_proxies for address in own):
+            return "gateway.trustedProxies holds an address of this machine"
+        return None
+
+
+def _is_covered(folder: Path, hidden: Iterable[Path], workspace: Path) -> bool:
+    """Whether it disappears in a hidden one, in which nothing but a workspace does not."""
+    stays = folder.is_relative_to(workspace)
+    return any(folder.is_relative_to(other) and not (stays and workspace.is_relative_to(other)) for other in hidden)
+
+
+def _is_shared(folder: Path) -> bool:
+    """Whether it is a home, or a folder such as ``/etc``, in which more than one service keeps its things."""
+    return len(folder.parts) < _OWN_DEPTH or folder.parent == _HOMES
+
+
+def _needed(environment: Mapping[str, str]) -> Iterator[Path]:
+    yield from (Path(folder) for folder in environment["PATH"].split(":") if folder)
+    if home := environment.get("HOME"):
+        yield Path(home)
+
+
+def _own_addresses() -> Iterable[IPv4Address | IPv6Address]:
+    """All but loopback, which has a setting of its own."""
+    found = [ip_address(literal) for literal in _LOCAL.findall(_IPV4.read_text())]
+    if _IPV6.exists():
+        found += [IPv6Address(bytes.fromhex(line.split()[0])) for line in _IPV6.read_text().splitlines()]
+    return {address for address in found if not address.is_loopback}

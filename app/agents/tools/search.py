@@ -16,7 +16,7 @@ from gevent.lock import BoundedSemaphore
 from app import children
 from app.agents.tools.tool import Tool, ToolFailed
 from app.agents.tools.workspace import Workspace, aside
-from app.agents.tools.workspace_walk import cleaned, shown
+from app.agents.tools.workspace_walk import cleaned, identities, shown
 from app.config.environment import environment_of_children
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ def _search(workspace: Workspace, kind: str, pattern: str, path: str) -> str:
             "kind": kind,
             "pattern": pattern,
             "start": start,
+            "hidden": list(identities(workspace.hidden)),
             "prefix": _prefix(path) if is_folder else path,
             "matches": MAX_MATCHES,
             "characters": MAX_TEXT,

@@ -54,6 +54,13 @@ class Enough(Exception):
     """As much was found as was asked for."""
 
 
+class LeaveOut(NamedTuple):
+    """names: of folders. hidden: device and inode of what belongs to the gateway itself."""
+
+    names: frozenset[str]
+    hidden: frozenset[tuple[int, int]]
+
+
 class Entry(NamedTuple):
     """path: relative to the start. folder: descriptor of the folder it is in. status: of itself, if it is a link."""
 
@@ -80,8 +87,8 @@ class Answer:
         self.lines.append(line)
 
 
-def entries(folder: int, skip: frozenset[str], answer: Answer, above: str = "", depth: int = 1) -> Iterator[Entry]:
-    """All that is below ``folder``, sorted, but for what is in ``skip``. Links are not followed."""
+def entries(folder: int, leave_out: LeaveOut, answer: Answer, above: str = "", depth: int = 1) -> Iterator[Entry]:
+    """All that is below ``folder``, sorted, but for what is to be left out. Links are not followed."""
     with os.scandir(folder) as listed:
         names = sorted(entry.name for entry in listed)
     for name in names:
@@ -89,8 +96,10 @@ def entries(folder: int, skip: frozenset[str], answer: Answer, above: str = "", 
             status = os.stat(name, dir_fd=folder, follow_symlinks=False)
         except OSError:  # gone
             continue
+        if is_hidden(status, leave_out):
+            continue
         is_folder = stat.S_ISDIR(status.st_mode)
-        if is_folder and (name in skip or depth >= MAX_DEPTH):
+        if is_folder and (name in leave_out.names or depth >= MAX_DEPTH):
             answer.skipped.add(name)
             continue
         yield Entry(above + name, name, folder, status)
@@ -100,9 +109,15 @@ def entries(folder: int, skip: frozenset[str], answer: Answer, above: str = "", 
             except OSError:  # gone, a link by now, or not readable
                 continue
             try:
-                yield from entries(below, skip, answer, f"{above}{name}/", depth + 1)
+                # It may be another folder than the one that was looked at.
+                if not is_hidden(os.fstat(below), leave_out):
+                    yield from entries(below, leave_out, answer, f"{above}{name}/", depth + 1)
             finally:
                 os.close(below)
+
+
+def is_hidden(status: os.stat_result, leave_out: LeaveOut) -> bool:
+    return (status.st_dev, status.st_ino) in leave_out.hidden
 
 
 def is_usable(status: os.stat_result) -> bool:
@@ -119,7 +134,7 @@ def find(expression: re.Pattern[str], by_path: bool, found: Iterator[Entry], ans
                 answer.add(path)
 
 
-def grep(expression: re.Pattern[str], found: Iterator[Entry], answer: Answer) -> None:
+def grep(expression: re.Pattern[str], found: Iterator[Entry], leave_out: LeaveOut, answer: Answer) -> None:
     for path, name, folder, status in found:
         if not is_usable(status):
             continue
@@ -129,7 +144,8 @@ def grep(expression: re.Pattern[str], found: Iterator[Entry], answer: Answer) ->
             continue
         try:
             # It may be another file than the one that was looked at.
-            if is_usable(os.fstat(descriptor)):
+            opened = os.fstat(descriptor)
+            if is_usable(opened) and not is_hidden(opened, leave_out):
                 grep_file(expression, path, descriptor, answer)
         finally:
             os.close(descriptor)
@@ -207,13 +223,15 @@ def search(request: dict[str, Any]) -> dict[str, Any]:
     answer = Answer(request["prefix"], request["matches"], request["characters"])
     start, pattern, more = request["start"], request["pattern"], False
     # Inside a folder that is skipped elsewhere, others of the same name are meant too.
-    found = entries(start, SKIPPED.difference(request["prefix"].split("/")), answer)
+    names = SKIPPED.difference(request["prefix"].split("/"))
+    leave_out = LeaveOut(names, frozenset((device, inode) for device, inode in request["hidden"]))
+    found = entries(start, leave_out, answer)
     try:
         if request["kind"] == "find":
             glob = pattern.removeprefix("./").rstrip("/")
             find(compiled(glob, True), "/" in glob, found, answer)
         elif stat.S_ISDIR(os.fstat(start).st_mode):
-            grep(compiled(pattern, False), found, answer)
+            grep(compiled(pattern, False), found, leave_out, answer)
         else:
             grep_file(compiled(pattern, False), "", start, answer)
     except Enough:

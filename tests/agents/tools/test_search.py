@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import re
 import time
+from pathlib import Path
 
 import gevent
 import psutil
 import pytest
 
 from app.agents.tools import search
-from app.agents.tools.search import MAX_MATCHES, MAX_TEXT
+from app.agents.tools.search import MAX_MATCHES, MAX_TEXT, search_tools
 from app.agents.tools.search_program import MAX_FILE, MAX_LINE, MAX_MEMORY, glob_expression
+from app.agents.tools.workspace import Workspace
 from tests.agents.scene import until
 from tests.agents.tools.conftest import Files
 
@@ -224,3 +226,15 @@ def test_a_search_that_breaks_off(files: Files, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(search, "PROGRAM", program)
     refusal = files.refusal("find", pattern="*")
     assert refusal == "the search broke off without a result; use a simpler pattern or a narrower path"
+
+
+def test_what_is_hidden_is_not_found(tmp_path: Path) -> None:
+    """The gateway's own folder and file are as if they were not there."""
+    state = tmp_path / "state"
+    state.mkdir()
+    for folder in (state, tmp_path):
+        (folder / "openclaw.json").write_text("token: secret\n")
+    (tmp_path / "notes.txt").write_text("token: mine\n")
+    find, grep = search_tools(Workspace(tmp_path, (state, tmp_path / "openclaw.json")))
+    assert find.work(None, {"pattern": "*"}).split() == ["notes.txt"]  # type: ignore[arg-type]
+    assert grep.work(None, {"pattern": "token"}) == "notes.txt:1:token: mine"  # type: ignore[arg-type]

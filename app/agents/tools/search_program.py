@@ -23,7 +23,6 @@ import stat
 import sys
 import warnings
 from collections.abc import Iterator
-from io import BytesIO
 from typing import Any, NamedTuple
 
 # What is rarely meant, and large. It is searched when the path names it.
@@ -159,9 +158,9 @@ def grep_file(expression: re.Pattern[str], path: str, descriptor: int, answer: A
     if len(data) > MAX_FILE:
         answer.cut += 1
         data = data[:MAX_FILE]
-    # One after the other: four million lines at once would take more memory than there may be.
-    for number, encoded in enumerate(BytesIO(data), 1):
-        line = encoded.removesuffix(b"\n").removesuffix(b"\r").decode(errors="replace")
+    # The last line end ends a line and begins none.
+    lines = data.removesuffix(b"\n").decode(errors="replace").split("\n") if data else []
+    for number, line in enumerate((line.removesuffix("\r") for line in lines), 1):
         match = expression.search(line)
         if match:
             answer.add(f"{path}:{number}:{excerpt(line, match.start())}")

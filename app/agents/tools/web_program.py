@@ -22,7 +22,7 @@ MAX_MEMORY = 1024 * 1024 * 1024
 # Seconds of computing, so that it ends when nobody is left to end it.
 MAX_CPU = 10
 # Seconds after which the text alone, which is quick, has to do in place of Markdown.
-PATIENCE = 4.0
+PATIENCE = 3.0
 # Calls of Python within each other, two and more for each nested tag; old pages close few of theirs.
 MAX_DEPTH = 5_000
 # Not the head: where its end is left out, which is allowed, the parser takes all that follows for a part of it.

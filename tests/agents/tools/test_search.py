@@ -212,8 +212,8 @@ def test_how_many_search_at_once(files: Files, monkeypatch: pytest.MonkeyPatch) 
     assert files.call("find", pattern="*") == "endless.py"
 
 
-def test_lines_are_looked_at_one_by_one(files: Files) -> None:
-    """As many lines as a file can have are searched with the little memory that a search has."""
+def test_very_many_lines(files: Files) -> None:
+    """A file of nothing but short lines is searched with the little memory that a search has."""
     (files.root / "a").write_bytes(b"ab\n" * (MAX_FILE // 3) + b"b")
     assert MAX_MEMORY <= 256 * 1024 * 1024
     assert files.call("grep", pattern="^b") == f"a:{MAX_FILE // 3 + 1}:b"

@@ -77,7 +77,7 @@ def test_a_machine_with_unknown_addresses(tmp_path: Path, monkeypatch: pytest.Mo
 # What is hidden.
 
 
-def cover(*files: str, workspace: str = "/srv/work/main") -> Cover:
+def cover(*files: str, workspace: str = "/srv/agents/main") -> Cover:
     return Confinement((Path("/srv/state"),), tuple(map(Path, files))).cover(Path(workspace), ENVIRONMENT)
 
 
@@ -103,7 +103,7 @@ def test_a_link_is_hidden_on_both_ends(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "folder", ["/", "/etc", "/home/somebody", "/var/lib/gateway", "/opt/tools", "/srv/work", "/srv/work/main"]
+    "folder", ["/", "/etc", "/home/somebody", "/var/lib/gateway", "/opt/tools", "/srv/agents", "/srv/agents/main"]
 )
 def test_folders_that_commands_need_stay(folder: str) -> None:
     """A folder of the system, a home, one with programs, the workspace and those around it: only the file is hidden."""
@@ -113,7 +113,7 @@ def test_folders_that_commands_need_stay(folder: str) -> None:
 
 def test_a_folder_in_the_workspace_is_hidden() -> None:
     """An agent does without it."""
-    assert cover("/srv/work/main/config/openclaw.json").hidden[1:] == (Path("/srv/work/main/config"),)
+    assert cover("/srv/agents/main/config/openclaw.json").hidden[1:] == (Path("/srv/agents/main/config"),)
 
 
 def test_a_workspace_in_the_state_folder_covers_nothing() -> None:

@@ -376,7 +376,7 @@ def test_a_packed_body(web: Web, encoding: str, pack: Any) -> None:
 
 def test_gzip_in_pieces(web: Web) -> None:
     """Several gzip members behind each other are one body."""
-    web.answers["/"] = reply(gzip.compress(b"one ") + gzip.compress(b"two"), "Content-Encoding: gzip")
+    web.answers["/"] = reply(gzip.compress(b"one ", mtime=0) + gzip.compress(b"two"), "Content-Encoding: gzip")
     assert get(web).body == b"one two"
 
 
@@ -384,7 +384,7 @@ def test_gzip_in_pieces(web: Web) -> None:
 def test_what_unpacks_to_whole_steps(web: Web, size: int) -> None:
     """Nothing is lost where the unpacked size meets the size of a step."""
     text = bytes(at * 7 % 251 for at in range(size))
-    web.answers["/"] = reply(gzip.compress(text), "Content-Encoding: gzip")
+    web.answers["/"] = reply(gzip.compress(text, mtime=0), "Content-Encoding: gzip")
     assert get(web, max_bytes=200_000).body == text
 
 
@@ -417,7 +417,7 @@ def test_packing_that_was_not_asked_for(web: Web, encoding: str) -> None:
         b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc",
         CHUNKED + b"zz\r\n",
         CHUNKED + b"5\r\nab",
-        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b"a" * 999)[:-9],
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b"a" * 999, mtime=0)[:-9],
         reply(b"not packed", "Content-Encoding: gzip"),
     ],
 )

@@ -16,7 +16,7 @@ from gevent.lock import BoundedSemaphore
 from app.agents.events import ToolEnded, ToolStarted
 from app.agents.tools.tool import Tool, ToolFailed
 from app.errors import ProviderError
-from app.ids import new_uuid
+from app.ids import new_call_id
 from app.providers.stream import Message, ToolCallDelta
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Calls:
         # Results are bound to calls by id: an id of the gateway's own where a provider's would not tell them apart.
         id = delta.id
         if not id or (id in taken and shown is None):
-            id = f"call_{new_uuid().replace('-', '')}"
+            id = new_call_id()
         taken.add(id)
         # An invented name goes back to the model with its error, and model APIs take only such names.
         return Call(id, delta.name if shown is not None else _UNNAMEABLE.sub("_", delta.name)[:64] or "_", shown)

@@ -15,15 +15,14 @@ from app.config.well_known import well_known_keys, well_known_provider
 Data = Mapping[str, Any]
 T = TypeVar("T")
 
-SQLITE = "sqlite:///"
-
 
 def assemble(data: Data, environment: Environment, warnings: tuple[str, ...]) -> kinds.Settings:
     """data: a document that passed the schema and the rules, so nothing here can fail."""
     session, logging = data.get("session", {}), data.get("logging", {})
     maintenance = session.get("maintenance", {})
-    storage_url = data.get("storage", {}).get("url") or f"{SQLITE}{environment.state_dir}/gateway.sqlite3"
-    agents, default_agent = _agents(data, environment, _private(environment, storage_url))
+    storage_url = data.get("storage", {}).get("url") or f"{kinds.SQLITE}{environment.state_dir}/gateway.sqlite3"
+    private = (environment.state_dir, *kinds.own_files(environment.config_path, storage_url))
+    agents, default_agent = _agents(data, environment, private)
     servers = data.get("mcp", {}).get("servers", {})
     return kinds.Settings(
         path=environment.config_path,
@@ -126,13 +125,6 @@ def _tools(base: Data, own: Data) -> kinds.Tools:
     merged["deny"] = list(dict.fromkeys([*base.get("deny", []), *own.get("deny", [])]))
     merged["exec"] = _make(kinds.Exec, {**base.get("exec", {}), **own.get("exec", {})})
     return _make(kinds.Tools, merged)
-
-
-def _private(environment: Environment, storage_url: str) -> tuple[Path, ...]:
-    """The configuration and all sessions, also where they lie outside the state folder."""
-    database = Path(storage_url.removeprefix(SQLITE)) if storage_url.startswith(SQLITE) else None
-    beside = [database.with_name(database.name + suffix) for suffix in ("", "-wal", "-shm")] if database else []
-    return (environment.state_dir, environment.config_path, *beside)
 
 
 def _agents(data: Data, environment: Environment, private: tuple[Path, ...]) -> tuple[dict[str, kinds.Agent], str]:

@@ -224,6 +224,21 @@ class Logging:
     console_style: str = "pretty"  # pretty | json
 
 
+SQLITE = "sqlite:///"
+
+
+def sqlite_path(url: str) -> Path | None:
+    """The file of a ``sqlite:///`` URL, None for another database."""
+    return Path(url.removeprefix(SQLITE)) if url.startswith(SQLITE) else None
+
+
+def own_files(config_path: Path, storage_url: str) -> tuple[Path, ...]:
+    """The configuration and all sessions: the gateway's own wherever they are, in the state folder or outside."""
+    database = sqlite_path(storage_url)
+    beside = [database.with_name(database.name + suffix) for suffix in ("", "-wal", "-shm")] if database else []
+    return (config_path, *beside)
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Everything, with where it came from.

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from app.ids import new_uuid
+from app.ids import new_call_id
 from app.providers.stream import Began, Completed, Delta, Message, ModelCall, TextDelta, ToolCallDelta, Usage, text_of
 
 _RULES = """You choose tools. Tools:
@@ -43,7 +43,7 @@ def stream_with_tools(call: ModelCall, stream: Stream) -> Iterator[Delta]:
             yield delta
     name, arguments = _choice("".join(said))
     if name and any(tool["function"]["name"] == name for tool in call.tools):
-        yield ToolCallDelta(0, f"call_{new_uuid().replace('-', '')}", name, arguments)
+        yield ToolCallDelta(0, new_call_id(), name, arguments)
         yield Completed("tool_calls", completed.usage)
         return
     for delta in stream(plain):

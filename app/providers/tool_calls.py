@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from app.ids import new_uuid
+from app.ids import new_call_id
 from app.providers.sse import checked
 from app.providers.stream import ToolCallDelta
 
@@ -44,7 +44,7 @@ class ToolCalls:
                 known = self._unnamed(place, name)
             if known is None:
                 # OpenAI takes an id of 40 characters at most.
-                id = id or f"call_{new_uuid().replace('-', '')}"
+                id = id or new_call_id()
                 yield ToolCallDelta(self._begin(id, place), id, name, arguments)
             elif arguments:
                 yield ToolCallDelta(known.index, arguments=arguments)

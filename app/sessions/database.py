@@ -11,9 +11,9 @@ from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
+from app.config.settings import sqlite_path
 from app.sessions.tables import NewerDatabase, migrate
 
-SQLITE = "sqlite:///"
 # Seconds to wait for another process (a CLI run, a backup) that holds the write lock.
 BUSY_TIMEOUT = 10
 
@@ -48,11 +48,6 @@ def open_database(url: str, *, check: bool = True) -> Engine:
     except SQLAlchemyError as error:
         raise StorageError(f"{path}: {_reason(error)}; check the free space and the rights of its folder") from error
     return engine
-
-
-def sqlite_path(url: str) -> Path | None:
-    """The file of a ``sqlite:///`` URL, None for another database."""
-    return Path(url.removeprefix(SQLITE)) if url.startswith(SQLITE) else None
 
 
 def _create(path: Path) -> None:

@@ -9,8 +9,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import NamedTuple
 
-from app.config.settings import Gateway, Settings
-from app.sessions.database import sqlite_path
+from app.config.settings import Gateway, Settings, own_files
 
 # The kernel's tables of this machine's addresses: https://docs.kernel.org/filesystems/proc.html
 _IPV4 = Path("/proc/net/fib_trie")
@@ -39,10 +38,7 @@ class Confinement:
 
     @classmethod
     def of(cls, settings: Settings) -> Confinement:
-        """Of the configuration and all sessions, also where they lie outside of the state folder."""
-        database = sqlite_path(settings.storage_url)
-        beside = [database.with_name(database.name + suffix) for suffix in ("", "-wal", "-shm")] if database else []
-        return cls((settings.state_dir,), (settings.path, *beside), settings.gateway)
+        return cls((settings.state_dir,), own_files(settings.path, settings.storage_url), settings.gateway)
 
     def cover(self, workspace: Path, environment: Mapping[str, str]) -> Cover:
         """What to hide from commands with this workspace and environment. Asks the disk, so call it in a thread.

@@ -49,7 +49,7 @@ def run(
 
     Cooperative: other greenlets go on meanwhile. What the program started ends with it, also when an exception is
     thrown into this greenlet: its process group by SIGTERM and SIGKILL, what left the group by SIGKILL. Out of reach is
-    only what left the group and shed its environment too; ``sandbox`` holds that as well.
+    only what left the group and shed its environment too; in a ``sandbox`` that ends as well, a moment later.
     Raises OSError when the program can't be started, ValueError for arguments that no program can have.
     """
     mark = secrets.token_hex(16)

@@ -110,8 +110,8 @@ def test_no_paths_and_no_links_lead_out(arranged: list[tuple[str, str, str]], pa
         files = Files(base / "workspace")
         for kind, path, target in arranged:
             place = files.root / path
-            # Nor do the tests themselves change what is outside.
-            if not any(folder.is_symlink() for folder in place.parents):
+            # Nor do the tests themselves change what is outside. From the outermost on: a look through a link may fail.
+            if not any(folder.is_symlink() for folder in reversed(place.parents)):
                 arrange(kind, place, target.replace("{base}", str(base)))
         before = record(base / "outside")
         tried = [path.replace("{base}", str(base)) for path in paths]

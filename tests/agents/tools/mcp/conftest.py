@@ -8,7 +8,7 @@ import pytest
 
 from app.agents.tools.mcp import server
 from app.agents.tools.mcp.servers import McpServers
-from tests.agents.tools.mcp.scene import bridges, configured, gone, wait_until
+from tests.agents.tools.mcp.scene import PATIENCE, bridges, configured, gone, wait_until
 
 Start = Callable[..., McpServers]
 
@@ -32,7 +32,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         made = McpServers(configured(**servers), tmp_path, previous)
         started.append(made)
         made.start()
-        made.wait_ready(20)
+        made.wait_ready(PATIENCE)
         return made
 
     yield begin

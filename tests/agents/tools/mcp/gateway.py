@@ -12,11 +12,11 @@ import time  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 from app.agents.tools.mcp.servers import McpServers  # noqa: E402
-from tests.agents.tools.mcp.scene import bridges, call, configured, script  # noqa: E402
+from tests.agents.tools.mcp.scene import PATIENCE, bridges, call, configured, script  # noqa: E402
 
 servers = McpServers(configured(x=script("raw")), Path(sys.argv[1]))
 servers.start()
-servers.wait_ready(20)
+servers.wait_ready(PATIENCE)
 left = json.loads(call(servers, "x__orphans"))
 [bridge] = bridges()
 assert "mcp" not in sys.modules  # the SDK is for the bridge alone

@@ -16,6 +16,8 @@ from app.agents.tools.mcp.servers import McpServers
 from app.config.settings import McpServer
 
 SCRIPTS = Path(__file__).parent / "servers"
+# Seconds: a bridge loads for half of one, and on a machine that is busy otherwise for some twenty.
+PATIENCE = 60
 
 
 def script(name: str, *arguments: str, **settings: Any) -> dict[str, Any]:
@@ -33,7 +35,7 @@ def call(servers: McpServers, called: str, /, **arguments: Any) -> str:
     return tool.work(None, arguments)  # type: ignore[arg-type]
 
 
-def wait_until(holds: Callable[[], object], seconds: float = 15) -> None:
+def wait_until(holds: Callable[[], object], seconds: float = PATIENCE) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "it did not happen in time"

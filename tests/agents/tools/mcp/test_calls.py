@@ -9,16 +9,17 @@ import pytest
 from app.agents.tools.mcp import server as one_server
 from app.agents.tools.mcp.servers import McpServers
 from app.agents.tools.tool import ToolFailed
-from tests.agents.tools.mcp.scene import bridges, call, configured, script, wait_until
+from tests.agents.tools.mcp.conftest import Start
+from tests.agents.tools.mcp.scene import PATIENCE, bridges, call, configured, script, wait_until
 
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[McpServers]:
-    """One server, x, that no test here brings down; a request may take 1 s."""
+    """One server, x, that no test here brings down. The usual time for a request bounds its start, too."""
     folder: Path = tmp_path_factory.mktemp("folder")
-    servers = McpServers(configured(x=script("raw", request_timeout_ms=1_000)), folder)
+    servers = McpServers(configured(x=script("raw")), folder)
     servers.start()
-    servers.wait_ready(20)
+    servers.wait_ready(PATIENCE)
     yield servers
     servers.close()
     assert bridges() == []
@@ -28,20 +29,23 @@ def cancelled(servers: McpServers) -> int:
     return call(servers, "x__heard").count("notifications/cancelled")
 
 
-def test_a_request_that_takes_too_long_is_cancelled_and_told(servers: McpServers) -> None:
+@pytest.mark.usefixtures("hurry")
+def test_a_request_that_takes_too_long_is_cancelled_and_told(start: Start) -> None:
     """The model reads that time is over, the server reads the cancellation, and other calls go on meanwhile.
 
     Another one fails with the code that the SDK uses for a connection that closed, and is told its own error.
     """
-    before = cancelled(servers)
+    servers = start(x=script("raw", request_timeout_ms=2_000))
+    # A start that takes too long is followed by another.
+    wait_until(lambda: servers.states() == {"x": "ready"})
     waiting = gevent.spawn(call, servers, "x__hold")
     failing = gevent.spawn(call, servers, "x__error")
     assert call(servers, "x__echo", a=1) == '{"a": 1}'
-    with pytest.raises(ToolFailed, match=r"did not answer in 1 s"):
+    with pytest.raises(ToolFailed, match=r"did not answer in 2 s"):
         waiting.get()
     with pytest.raises(ToolFailed, match="not today"):
         failing.get()
-    wait_until(lambda: cancelled(servers) == before + 1)
+    wait_until(lambda: cancelled(servers) == 1)
 
 
 def test_a_killed_greenlet_cancels_its_request(servers: McpServers) -> None:

@@ -16,7 +16,7 @@ from app.agents.tools.mcp.wire import LISTING_PAUSE, Failure, Listed
 from app.agents.tools.tool import ToolFailed
 from app.config.settings import McpServer
 from tests.agents.tools.mcp.conftest import Start
-from tests.agents.tools.mcp.scene import bridge, bridges, call, configured, gone, runs, script, wait_until
+from tests.agents.tools.mcp.scene import PATIENCE, bridge, bridges, call, configured, gone, runs, script, wait_until
 
 TOKEN, ARGUMENT = "tr0ub4dor-and-3", "c0rrect-horse"
 
@@ -28,7 +28,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[McpServers]:
     u = script("useful", env={"GREETING": "hello"})
     servers = McpServers(configured(u=u, x=x), tmp_path_factory.mktemp("folder"))
     servers.start()
-    servers.wait_ready(20)
+    servers.wait_ready(PATIENCE)
     yield servers
     servers.close()
     assert bridges() == []

@@ -11,7 +11,7 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema, ValidationError
 
 from app.errors import InvalidRequest
-from app.openai_api.fields import Flag, Number, Object, Refused, Stop, Text
+from app.http.fields import Flag, Number, Object, Refused, Stop, Text, first_fault
 from app.openai_api.messages import Messages
 from app.openai_api.tools import CallerTools, ToolChoice, check_choice
 
@@ -102,7 +102,7 @@ def load_chat_completion(body: dict[str, Any]) -> dict[str, Any]:
         if "tool_choice" in loaded:
             check_choice(loaded)
     except ValidationError as error:
-        path, reason = _first_fault(error.messages)
+        path, reason = first_fault(error.messages)
         raise InvalidRequest(f"{path}: {reason}", param=path) from None
     return {name: value for name, value in loaded.items() if value is not None}
 
@@ -116,12 +116,3 @@ def sampling_of(chat: dict[str, Any]) -> dict[str, Any]:
     if limit is not None:
         sampling["max_tokens"] = limit
     return sampling
-
-
-def _first_fault(messages: Any) -> tuple[str, str]:
-    """``{"messages": {2: {"role": ["…"]}}}`` as ``("messages[2].role", "…")``."""
-    path = ""
-    while isinstance(messages, dict):
-        key, messages = next(iter(messages.items()))
-        path += f"[{key}]" if isinstance(key, int) else f".{key}" if path else str(key)
-    return path, messages[0] if isinstance(messages, list) else str(messages)

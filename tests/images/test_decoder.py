@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import re
 from collections.abc import Callable
@@ -16,10 +15,11 @@ from PIL import Image
 
 from app import children
 from app.errors import Overloaded
-from app.openai_api import image_decoder
-from app.openai_api.image_decoder import Seen, looked_at
-from app.openai_api.image_program import Decoder, Fault
+from app.images import decoder
+from app.images.decoder import Seen, looked_at
+from app.images.program import Decoder, Fault
 from tests.agents.scene import until
+from tests.images.scene import base64_of
 
 StandIn = Callable[[str], None]
 
@@ -30,14 +30,14 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
 
     def put(text: str) -> None:
         (tmp_path / "program.py").write_text(text)
-        monkeypatch.setattr(image_decoder, "PROGRAM", tmp_path / "program.py")
+        monkeypatch.setattr(decoder, "PROGRAM", tmp_path / "program.py")
 
     return put
 
 
 def with_bound(name: str, value: int) -> str:
     """The real program with another bound."""
-    text, count = re.subn(f"^{name} = .*", f"{name} = {value}", image_decoder.PROGRAM.read_text(), flags=re.M)
+    text, count = re.subn(f"^{name} = .*", f"{name} = {value}", decoder.PROGRAM.read_text(), flags=re.M)
     assert count == 1
     return text
 
@@ -47,10 +47,6 @@ def written(kind: str, size: tuple[int, int] = (40, 30)) -> bytes:
     data = io.BytesIO()
     Image.effect_mandelbrot((40, 30), (-2, -1, 1, 1), 50).resize(size).convert("RGB").save(data, kind)
     return data.getvalue()
-
-
-def base64_of(data: bytes) -> str:
-    return base64.b64encode(data).decode()
 
 
 def fault_of(encoded: str) -> str:
@@ -139,7 +135,7 @@ def test_an_image_that_takes_too_much_memory(program: StandIn) -> None:
 
 def test_a_decoder_that_does_not_end(program: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the time is over, the image at which it stands is told, whatever it does meanwhile."""
-    monkeypatch.setattr(image_decoder, "TIME_LIMIT", 0.5)
+    monkeypatch.setattr(decoder, "TIME_LIMIT", 0.5)
     program("""import time; print('{"format": "PNG"}', flush=True); time.sleep(60)""")
     first, second = looked_at(["AAAA", "AAAA"])
     assert first == Seen("PNG")
@@ -162,20 +158,20 @@ def test_a_decoder_that_fails(program: StandIn, text: str) -> None:
 
 def test_how_many_decode_at_once(program: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only so many requests' images are decoded at once; who would wait too long is sent away, and places come back."""
-    real = image_decoder.PROGRAM
+    real = decoder.PROGRAM
     program("import time; time.sleep(60)")
 
     def at_work() -> int:
         found = psutil.Process().children()
-        return sum(str(image_decoder.PROGRAM) in " ".join(child.cmdline()) for child in found)
+        return sum(str(decoder.PROGRAM) in " ".join(child.cmdline()) for child in found)
 
-    busy = [gevent.spawn(looked_at, ["AAAA"]) for _ in range(image_decoder.AT_ONCE)]
-    until(lambda: at_work() == image_decoder.AT_ONCE)
-    monkeypatch.setattr(image_decoder, "QUEUE_TIMEOUT", 0.01)
+    busy = [gevent.spawn(looked_at, ["AAAA"]) for _ in range(decoder.AT_ONCE)]
+    until(lambda: at_work() == decoder.AT_ONCE)
+    monkeypatch.setattr(decoder, "QUEUE_TIMEOUT", 0.01)
     with pytest.raises(Overloaded) as refusal:
         looked_at(["AAAA"])
     assert refusal.value.headers["Retry-After"]
     gevent.killall(busy)
     assert at_work() == 0
-    monkeypatch.setattr(image_decoder, "PROGRAM", real)
+    monkeypatch.setattr(decoder, "PROGRAM", real)
     assert looked_at([base64_of(written("PNG"))]) == [Seen("PNG")]

@@ -1,6 +1,6 @@
 """Decodes images. A process of its own, as a small file may take a minute and a gigabyte.
 
-``image_program.py PIXELS ALL_PIXELS``: the most pixels of one image, and of all of them. Run by path. Standard input is
+``program.py PIXELS ALL_PIXELS``: the most pixels of one image, and of all of them. Run by path. Standard input is
 a line with a JSON array of sizes in bytes, then that many images in base64. Standard output has a line of JSON for each
 image as soon as it is decoded, up to the first that has a fault:
 

@@ -1,4 +1,4 @@
-"""Fields of a request body: strict about types, because ``"0.5"`` for ``0.5`` is a mistake that should be told."""
+"""Fields of a request: strict about types, because ``"0.5"`` for ``0.5`` is a mistake that should be told."""
 
 from __future__ import annotations
 
@@ -97,3 +97,12 @@ class Refused(fields.Field[None]):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> None:
         if not any(type(value) is type(harmless) and value == harmless for harmless in self._harmless):
             raise ValidationError(self._reason)
+
+
+def first_fault(messages: Any) -> tuple[str, str]:
+    """What marshmallow says, such as ``{"messages": {2: {"role": ["…"]}}}``, as ``("messages[2].role", "…")``."""
+    path = ""
+    while isinstance(messages, dict):
+        key, messages = next(iter(messages.items()))
+        path += f"[{key}]" if isinstance(key, int) else f".{key}" if path else str(key)
+    return path, messages[0] if isinstance(messages, list) else str(messages)

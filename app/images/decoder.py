@@ -1,4 +1,4 @@
-"""What images really are. A child process decodes them: see ``image_program``."""
+"""What images really are. A child process decodes them: see ``program``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from app.errors import Overloaded
 
 log = logging.getLogger("gateway.images")
 
-PROGRAM = Path(__file__).with_name("image_program.py")
+PROGRAM = Path(__file__).with_name("program.py")
 # Pixels of one image, and of all in a request: they bound the memory and the time that decoding takes.
 MAX_PIXELS = 50_000_000
 MAX_ALL_PIXELS = 200_000_000

@@ -8,7 +8,7 @@ import orjson
 import pytest
 from marshmallow import ValidationError, fields
 
-from app.openai_api.fields import Flag, Number, Object, Refused, Stop, Text
+from app.http.fields import Flag, Number, Object, Refused, Stop, Text
 
 
 def load(field: fields.Field[Any], value: Any) -> Any:

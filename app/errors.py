@@ -40,11 +40,13 @@ class GatewayError(Exception):
     param:   path of the request field at fault, such as ``messages[2].role``.
     code:    machine-readable detail; the class has the default.
     headers: extra response headers, such as ``Retry-After``.
+    details: for programs, where the WebSocket protocol has a shape for them.
     """
 
     status = 500
     type = "api_error"
     code: str | None = None
+    details: Mapping[str, Any] | None = None
 
     def __init__(
         self,
@@ -53,9 +55,12 @@ class GatewayError(Exception):
         param: str | None = None,
         code: str | None = None,
         headers: Mapping[str, str] | None = None,
+        details: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
+        if details is not None:
+            self.details = details
         self.param = param
         if code is not None:
             self.code = code

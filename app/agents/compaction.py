@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from app.agents.context import Context
 from app.errors import ContextOverflow
 from app.providers.stream import Completed, Message, ModelCall, TextDelta
+from app.sessions.record import History
 
 if TYPE_CHECKING:
     from app.agents.run import Run
@@ -32,6 +33,22 @@ def compact(run: Run, context: Context, room: int) -> bool:
     log.info("run %s: the history was compacted from about %d to %d tokens", run.id, before, context.size())
     if covered and not run.turn.stateless:
         run.runs.sessions.summarise(run.turn.session_key, covered, context.summary)
+    return True
+
+
+def compact_stored(run: Run, history: History) -> bool:
+    """Shorten what later turns of the session read, whether or not it fits the window. False when nothing can be.
+
+    Raises ProviderError.
+    """
+    context = Context("", history.turns, (), summary=history.summary)
+    before = context.size()
+    room = min(before, run.window or before)
+    covered = context.compact(room, lambda summary, piece, most: _summary(run, summary, piece, most))
+    if not covered:
+        return False
+    run.runs.sessions.summarise(run.turn.session_key, covered, context.summary)
+    log.info("run %s: the session was compacted from about %d to %d tokens", run.id, before, context.size())
     return True
 
 

@@ -17,6 +17,7 @@ from app.agents.events import Ended, Event
 from app.agents.loop import Answer, Loop
 from app.agents.prompt import system_prompt
 from app.agents.turn import Turn
+from app.config.settings import ModelChoice
 from app.errors import GatewayError, InternalError, InvalidRequest, Overloaded, RunTimeout
 from app.ids import new_uuid
 from app.providers.images import has_images, without_images
@@ -41,14 +42,14 @@ MAX_ASKED = 16
 class Run:
     """A turn on its way: a door makes it and lets it ``work``, or ``spawn`` s it to hear what happens meanwhile.
 
-    id:       names the run in logs, events and the ``x-openclaw-run-id`` header.
+    id:       names the run in logs, events and the ``x-openclaw-run-id`` header; a door may have one already.
     runs:     what all runs of this process share. choice: the models to ask. model: the one that answers.
     started:  Unix seconds. deadline: ``time.monotonic()`` when the run is ended.
     window:   tokens of the model's context window, where known. offer: the agent's own tools, once the run works.
     """
 
-    def __init__(self, runs: Runs, turn: Turn, asked_by: Run | None = None) -> None:
-        self.id = new_uuid()
+    def __init__(self, runs: Runs, turn: Turn, asked_by: Run | None = None, id: str | None = None) -> None:
+        self.id = id or new_uuid()
         self.runs = runs
         self.turn = turn
         self.choice = turn.model or turn.agent.model
@@ -72,10 +73,14 @@ class Run:
 
     # What doors call.
 
-    def spawn(self) -> None:
-        """Work in a greenlet of its own; ``next_event`` delivers what happens. Raises Overloaded."""
+    def spawn(self, *, heard: bool = True) -> None:
+        """Work in a greenlet of its own; if ``heard``, ``next_event`` delivers what happens.
+
+        Raises Overloaded, Conflict.
+        """
         self._places = self.runs.admit(self)
-        self._sinks.append(self._events.put)
+        if heard:
+            self.listen(self._events.put)
         self._greenlet = gevent.spawn(self._main)
 
     def work(self) -> Ended:
@@ -88,6 +93,10 @@ class Run:
         self._main()
         assert self.ended is not None
         return self.ended
+
+    def listen(self, sink: Callable[[Event], object]) -> None:
+        """Call ``sink`` with all that happens from now on, in the run's greenlet: it must not wait, nor fail."""
+        self._sinks.append(sink)
 
     def cancel(self, why: GatewayError) -> bool:
         """End the run now, with ``why`` as its error. False when it has its answer already, or ended."""
@@ -129,7 +138,7 @@ class Run:
             behind=(*turn.behind, turn.session_key),
         )
         run = Run(self.runs, asked, asked_by=self)
-        run.spawn()
+        run.spawn(heard=False)
         return run
 
     def nudge(self) -> None:
@@ -215,7 +224,8 @@ class Run:
             self.answer.added = list(turn.messages)
             return "", [], history.meet((), self.runs.continuations.expand(turn)).new
         self._fresh_since = self.runs.fresh_since()
-        summary, stored = sessions.history(turn.session_key, self._fresh_since)
+        summary, stored, chosen = sessions.history(turn.session_key, self._fresh_since)
+        self._prefer(chosen)
         meeting = history.meet(stored, turn.messages)
         if summary and (meeting.foreign or not stored):
             # The reply that the request goes on from may be one that the summary stands for.
@@ -228,6 +238,22 @@ class Run:
             log.info("run %s uses the history of its request: session %r holds another", self.id, turn.session_key)
         self.answer.added = meeting.new
         return summary, meeting.past, meeting.new
+
+    def _prefer(self, chosen: str | None) -> None:
+        """Ask the ``provider/model`` that was chosen for the session, unless the turn names one itself."""
+        if chosen is None or self.turn.model is not None:
+            return
+        if self.runs.catalogue.knows(chosen):
+            self.choice = ModelChoice(chosen)
+            self.model = chosen
+        else:
+            log.warning(
+                "run %s: the model of session %r is not configured any more: %s is asked instead of %s",
+                self.id,
+                self.turn.session_key,
+                self.model,
+                chosen,
+            )
 
     def _keep(self, error: GatewayError | None) -> None:
         """Store the turn, whole or not at all."""

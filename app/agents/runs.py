@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from app.agents.continuations import Continuations
 from app.agents.lanes import Lanes, Place
+from app.agents.outcomes import Outcomes
 from app.agents.turn import Turn
 from app.config import Settings
 from app.config.live import LiveSettings
-from app.errors import GatewayError, Overloaded, RunCancelled
+from app.errors import Conflict, GatewayError, Overloaded, RunCancelled
 from app.providers.catalogue import Catalogue
 from app.sessions.store import SessionStore
 
@@ -47,8 +48,10 @@ class Runs:
         self._live = live
         self._catalogue = catalogue
         self._toolbox = toolbox
+        self.outcomes = Outcomes()
         self._lanes = Lanes()
-        self._active: set[Run] = set()
+        self._active: dict[str, Run] = {}
+        self._watchers: list[Callable[[Run], object]] = []
         self.draining = False
 
     @property
@@ -66,14 +69,33 @@ class Runs:
     def __len__(self) -> int:
         return len(self._active)
 
+    def __iter__(self) -> Iterator[Run]:
+        """Those that are active now."""
+        return iter(list(self._active.values()))
+
+    def find(self, run_id: str) -> Run | None:
+        """The active run of this id."""
+        return self._active.get(run_id)
+
+    def of_session(self, key: str) -> list[Run]:
+        """The session's active runs, those that wait for their turn too."""
+        return [run for run in self if run.turn.session_key == key]
+
+    def watch(self, begins: Callable[[Run], object]) -> None:
+        """Call ``begins`` with each later run before it works; ``Run.listen`` tells the rest."""
+        self._watchers.append(begins)
+
     def admit(self, run: Run) -> list[Place]:
         """Called by each run as it begins: its place in the session's lane. ``ended`` is owed from then on.
 
-        Raises Overloaded when the gateway or the session's queue is full, or the gateway drains.
+        Raises Overloaded when the gateway or the session's queue is full, or the gateway drains; Conflict while a run
+        of the same id is active.
         """
         settings = self._live.current
         if self.draining:
             raise shutting_down()
+        if run.id in self._active:
+            raise Conflict(f"a run {run.id!r} is active already")
         if len(self._active) >= settings.gateway.max_runs:
             raise Overloaded(
                 f"{len(self._active)} runs are active already (gateway.maxRuns)", retry_after=RETRY_WHEN_FULL
@@ -81,8 +103,10 @@ class Runs:
         places = []
         if not run.turn.stateless:
             places.append(self._lanes.join(run.turn.session_key, queue_limit=settings.session.queue_limit))
-        self._active.add(run)
+        self._active[run.id] = run
         log.debug("run %s begins, session=%s", run.id, run.turn.session_key)
+        for begins in self._watchers:
+            begins(run)
         return places
 
     def agent_places(self, turn: Turn) -> list[Place]:
@@ -98,13 +122,15 @@ class Runs:
         return time.time() - idle * 60 if idle else 0.0
 
     def cancel_all(self, why: GatewayError) -> None:
-        for run in list(self._active):
+        for run in self:
             run.cancel(why)
 
     def ended(self, run: Run) -> None:
         """Called by each run, once."""
-        self._active.discard(run)
+        del self._active[run.id]
         assert run.ended is not None
+        now = time.time()
+        self.outcomes.keep(run, now)
         error, usage = run.ended.error, run.ended.usage
         log.log(
             logging.INFO if error is None or isinstance(error, RunCancelled) else logging.WARNING,
@@ -115,7 +141,7 @@ class Runs:
             run.offer.label if run.offer else "-",
             run.turn.session_key,
             run.ended.finish_reason or "failed",
-            (time.time() - run.started) * 1000,
+            (now - run.started) * 1000,
             usage.prompt,
             usage.completion,
             f": {error.message}" if error else "",

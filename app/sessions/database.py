@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from app.config.settings import sqlite_path
-from app.sessions.tables import NewerDatabase, migrate
+from app.sessions.migrations import NewerDatabase, migrate
 
 # Seconds to wait for another process (a CLI run, a backup) that holds the write lock.
 BUSY_TIMEOUT = 10

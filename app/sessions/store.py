@@ -4,114 +4,30 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import groupby
-from typing import Any, NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 
-import orjson
-from sqlalchemy import Connection, CursorResult, Engine, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Engine, func, select
 
 from app.ids import new_uuid
 from app.providers.stream import Message, Usage
+from app.sessions import changes, edits, listing, record, transcript
 from app.sessions.answers import AnswerStore
-from app.sessions.history import PastTurn
+from app.sessions.changes import Change, Watcher, Watchers
 from app.sessions.journal import Journal
-from app.sessions.tables import messages, sessions, summaries, turns
+from app.sessions.listing import SessionInfo, SessionPage
+from app.sessions.overview import AgentSessions, overview
+from app.sessions.record import History, NewTurn, TurnRecord
+from app.sessions.tables import DONE, FAILED, INTERRUPTED, sessions
+from app.sessions.transcript import Entry, Transcript, TurnOutcome
+from app.sessions.usage import Tally, UsageSums
+
+__all__ = ["DONE", "FAILED", "INTERRUPTED", "History", "SessionInfo", "SessionStore", "TurnRecord"]
 
 log = logging.getLogger("gateway.sessions")
 
-DONE, INTERRUPTED, FAILED = "done", "interrupted", "failed"
-
 # How many sessions one pass of pruning removes in one transaction, so that no turn waits long behind it.
 PRUNE_BATCH = 200
-
-
-@dataclass(frozen=True, slots=True)
-class TurnRecord:
-    """One turn as it is kept. ``messages``: what it adds, the model's answer last. Times are Unix seconds."""
-
-    key: str
-    agent_id: str
-    run_id: str
-    status: str
-    messages: Sequence[Message]
-    usage: Usage
-    model: str
-    started_at: float
-    ended_at: float
-    error: str | None = None
-    channel: str | None = None
-
-
-class History(NamedTuple):
-    """summary: what the turns before ``turns`` said, as the model wrote it down; empty while ``turns`` are all."""
-
-    summary: str
-    turns: list[PastTurn]
-
-
-@dataclass(frozen=True, slots=True)
-class SessionInfo:
-    """What is known of a session without reading it. Times are Unix seconds, tokens are of all its turns."""
-
-    key: str
-    agent_id: str
-    created_at: float
-    updated_at: float
-    turns: int
-    prompt_tokens: int
-    completion_tokens: int
-
-
-# Built once: compiling them costs more than running them.
-_HISTORY = (
-    select(turns.c.id, messages.c.body)
-    .join(turns, turns.c.id == messages.c.turn)
-    .join(sessions, sessions.c.id == turns.c.session)
-    .where(
-        sessions.c.key == bindparam("key"),
-        sessions.c.updated_at >= bindparam("since"),
-        turns.c.id >= sessions.c.first_turn,
-        turns.c.id > bindparam("after"),
-        turns.c.status != FAILED,
-    )
-    .order_by(turns.c.id, messages.c.position)
-)
-_SUMMARY = (
-    select(summaries.c.through_turn, summaries.c.body)
-    .join(sessions, sessions.c.id == summaries.c.session)
-    .where(
-        sessions.c.key == bindparam("key"),
-        sessions.c.updated_at >= bindparam("since"),
-        summaries.c.through_turn >= sessions.c.first_turn,
-    )
-    .order_by(summaries.c.id.desc())
-    .limit(1)
-)
-_INFO = (
-    select(
-        sessions.c.key,
-        sessions.c.agent_id,
-        sessions.c.created_at,
-        sessions.c.updated_at,
-        func.count(turns.c.id).label("turns"),
-        func.coalesce(func.sum(turns.c.prompt_tokens), 0).label("prompt_tokens"),
-        func.coalesce(func.sum(turns.c.completion_tokens), 0).label("completion_tokens"),
-    )
-    .join(turns, turns.c.session == sessions.c.id, isouter=True)
-    .group_by(sessions.c.id)
-    .order_by(sessions.c.updated_at.desc(), sessions.c.id.desc())
-)
-_INFO_OF_KEY = _INFO.where(sessions.c.key == bindparam("key"))
-_INFO_OF_AGENT = _INFO.where(sessions.c.agent_id == bindparam("agent_id")).limit(bindparam("limit"))
-_NEW_SESSION = insert(sessions)
-_NEW_TURN = insert(turns)
-_NEW_MESSAGES = insert(messages)
-_NEW_SUMMARY = insert(summaries)
-_USED = update(sessions).where(sessions.c.id == bindparam("row")).values(updated_at=bindparam("now"))
-_BEGIN_ANEW = update(sessions).where(sessions.c.id == bindparam("row")).values(first_turn=bindparam("turn"))
-_SESSION = select(sessions.c.id, sessions.c.updated_at).where(sessions.c.key == bindparam("key"))
 
 
 class SessionStore:
@@ -122,7 +38,14 @@ class SessionStore:
 
     def __init__(self, engine: Engine) -> None:
         self._journal = Journal(engine)
+        self._watchers = Watchers()
         self.answers = AnswerStore(self._journal)
+
+    def watch(self, told: Watcher) -> None:
+        """Call ``told`` with every later change, once it is on disk, in the greenlet that made it. It must not wait."""
+        self._watchers.add(told)
+
+    # What a run reads and writes.
 
     def history(self, key: str, since: float = 0.0, *, whole: bool = False) -> History:
         """A session's turns, oldest first, without failed ones; those that a summary covers only if ``whole``.
@@ -130,143 +53,211 @@ class SessionStore:
         since: Unix seconds; a session that was not used after that begins anew.
         """
 
-        def read(connection: Connection) -> tuple[Any, list[Any]]:
-            asked = {"key": key, "since": since}
-            summary = None if whole else connection.execute(_SUMMARY, asked).first()
-            after = summary.through_turn if summary else -1
-            return summary, list(connection.execute(_HISTORY, {**asked, "after": after}))
+        return self._journal.run(lambda connection: record.read(connection, key, since, whole=whole)).parsed()
 
-        summary, rows = self._journal.run(read)
-        past = [
-            PastTurn(turn, [orjson.loads(row.body) for row in group])
-            for turn, group in groupby(rows, key=lambda row: row.id)
-        ]
-        return History(summary.body.decode() if summary else "", past)
+    def record(self, turn: TurnRecord, since: float = 0.0) -> None:
+        """Store a turn. Once this returns, it survives the death of the process and loss of power.
+
+        since: as for ``history``.
+        """
+        entries = self._record(turn, since)
+        self._watchers.tell(Change(turn.key, turn.agent_id, changes.TURN, turn.run_id, entries))
+
+    def inject(self, key: str, agent_id: str, text: str, since: float = 0.0) -> Entry:
+        """Let the agent have said ``text``, in a turn of its own that no model answered."""
+        now = time.time()
+        said: Message = {"role": "assistant", "content": text}
+        turn = TurnRecord(key, agent_id, new_uuid(), DONE, [said], Usage(), None, now, now)
+        entries = self._record(turn, since, numbered=True)
+        self._watchers.tell(Change(key, agent_id, changes.INJECTED, turn.run_id, entries))
+        return entries[0]
+
+    def _record(self, turn: TurnRecord, since: float, *, numbered: bool = False) -> list[Entry]:
+        """The messages as they stand in the transcript, if they are ``numbered``, or somebody watches."""
+        numbered = numbered or bool(self._watchers)
+        new = NewTurn(turn)
+        stored = self._journal.run(lambda connection: new.write(connection, since, numbered=numbered))
+        return stored.entries(turn) if numbered else []
 
     def summarise(self, key: str, through_turn: int, summary: str) -> None:
         """Keep what the turns up to ``through_turn`` said. They stay on record."""
+        agent_id = self._journal.run(lambda connection: record.summarise(connection, key, through_turn, summary))
+        if agent_id is not None:
+            self._watchers.tell(Change(key, agent_id, changes.COMPACTED))
 
-        def write(connection: Connection) -> None:
-            row = connection.execute(_SESSION, {"key": key}).first()
-            if row is not None:
-                connection.execute(
-                    _NEW_SUMMARY,
-                    {
-                        "session": row.id,
-                        "through_turn": through_turn,
-                        "body": summary.encode("utf-8", "replace"),
-                        "created_at": time.time(),
-                    },
-                )
+    # What is known of sessions.
 
-        self._journal.run(write)
+    def info(self, key: str, *, texts: bool = False) -> SessionInfo | None:
+        """texts: with title and preview."""
+        return self._journal.run(lambda connection: listing.of_key(connection, key, texts=texts))
 
-    def info(self, key: str) -> SessionInfo | None:
-        found = self._infos(_INFO_OF_KEY, {"key": key})
-        return found[0] if found else None
-
-    def latest(self, agent_id: str, limit: int) -> list[SessionInfo]:
+    def latest(self, agent_id: str, limit: int) -> Sequence[SessionInfo]:
         """The agent's sessions, the one used last first."""
-        return self._infos(_INFO_OF_AGENT, {"agent_id": agent_id, "limit": limit})
+        return self.page(agent_ids=[agent_id], limit=limit).sessions
 
-    def _infos(self, query: Any, asked: dict[str, Any]) -> list[SessionInfo]:
-        rows = self._journal.run(lambda connection: connection.execute(query, asked).all())
-        return [SessionInfo(**row._mapping) for row in rows]
+    def page(
+        self,
+        *,
+        agent_ids: Collection[str] | None = None,
+        search: str | None = None,
+        label: str | None = None,
+        since: float | None = None,
+        limit: int = 100,
+        offset: int = 0,
+        texts: bool = False,
+    ) -> SessionPage:
+        """Up to ``limit`` sessions (``listing.MAX_PAGE`` at most), the one used last first.
 
-    def record(self, turn: TurnRecord, since: float = 0.0) -> None:
-        """Store a turn. Once this returns, it survives the death of the process and loss of power."""
-        bodies = [(message["role"], orjson.dumps(message)) for message in turn.messages]
-        row = {
-            "run_id": turn.run_id,
-            "status": turn.status,
-            "error": turn.error,
-            "model": turn.model,
-            "prompt_tokens": turn.usage.prompt,
-            "completion_tokens": turn.usage.completion,
-            "cached_tokens": turn.usage.cached,
-            "channel": turn.channel,
-            "started_at": turn.started_at,
-            "ended_at": turn.ended_at,
-        }
-
-        def write(connection: Connection) -> None:
-            session, fresh = _touch(connection, turn, since)
-            turn_id = _inserted(connection.execute(_NEW_TURN, {"session": session, **row}))
-            connection.execute(
-                _NEW_MESSAGES,
-                [
-                    {"turn": turn_id, "position": position, "role": role, "body": body}
-                    for position, (role, body) in enumerate(bodies)
-                ],
-            )
-            if fresh:
-                connection.execute(_BEGIN_ANEW, {"row": session, "turn": turn_id})
-
-        self._journal.run(write)
-
-    def prune(self, before: float, keep: int) -> int:
-        """Forget sessions not used since ``before`` (Unix seconds) and, of the others, all but the ``keep`` latest.
-
-        Kept answers are forgotten at their own age. Returns how many sessions there were.
+        search: a part of key or label, in either case, or a session id. label: the whole of it. since: Unix
+        seconds of the last use. texts: with titles and previews.
         """
-        self.answers.expire()
-        removed = 0
-        while count := self._journal.run(lambda connection: _prune_some(connection, before, keep)):
-            removed += count
-        if removed:
-            log.info("forgot %d sessions that were old or too many", removed)
-        return removed
+        return self._journal.run(
+            lambda connection: listing.page(
+                connection,
+                agent_ids=agent_ids,
+                search=search,
+                label=label,
+                since=since,
+                limit=limit,
+                offset=offset,
+                texts=texts,
+            )
+        )
+
+    def find(
+        self,
+        *,
+        session_id: str | None = None,
+        label: str | None = None,
+        agent_id: str | None = None,
+        limit: int = 10,
+    ) -> Sequence[SessionInfo]:
+        """Sessions of this id or label, the one used last first."""
+        return self._journal.run(lambda connection: listing.find(connection, session_id, label, agent_id, limit))
+
+    def transcript(
+        self, key: str, limit: int, offset: int = 0, most_bytes: int = transcript.MOST_BYTES
+    ) -> Transcript | None:
+        """Up to ``limit`` messages before the latest ``offset``, with those of failed turns, since it began anew.
+
+        They are fewer where they have more than ``most_bytes``, but one at least. None for a session that is not there.
+        """
+        found = self._journal.run(lambda connection: transcript.page(connection, key, limit, offset, most_bytes))
+        return None if found is None else found.parsed()
+
+    def turn_of_run(self, run_id: str) -> TurnOutcome | None:
+        """What came of a run in a session, as long as that is kept."""
+        return self._journal.run(lambda connection: transcript.outcome(connection, run_id))
+
+    def usage(self, since: float, until: float, *, key: str | None = None, agent_id: str | None = None) -> UsageSums:
+        """What the turns that ended between two times (Unix seconds, the later one excluded) used.
+
+        Of one session, of one agent's, or of all that are on record.
+        """
+        tally = Tally(since, until)
+        for part in self._journal.run(lambda connection: tally.begin(connection, key, agent_id)):
+            self._journal.run(partial(tally.add, part=part))
+        return tally.sums()
+
+    def overview(self, recent: int) -> dict[str, AgentSessions]:
+        """By agent, how many sessions there are, and up to ``recent`` of those used last."""
+        return self._journal.run(lambda connection: overview(connection, recent))
 
     def count(self) -> int:
         return self._journal.run(
             lambda connection: connection.execute(select(func.count()).select_from(sessions)).scalar_one()
         )
 
+    # What is done to sessions.
+
+    def create(
+        self, key: str, agent_id: str, label: str | None = None, model: str | None = None
+    ) -> tuple[SessionInfo, bool]:
+        """The session, and whether it is new; one that is there already gets ``label`` and ``model`` where given.
+
+        Raises InvalidRequest for a label that another session of the agent has.
+        """
+        given = {name: value for name, value in (("label", label), ("model", model)) if value is not None}
+        return self._put(key, agent_id, given, None)
+
+    def patch(
+        self, key: str, agent_id: str, values: Mapping[str, str | None], *, session_id: str | None = None
+    ) -> SessionInfo:
+        """Set ``label`` and ``model`` as far as ``values`` has them; None removes. A new session is made if need be.
+
+        session_id: what the caller takes it for. Raises InvalidRequest for a label that another session of the agent
+        has, Conflict for another session id.
+        """
+        return self._put(key, agent_id, values, session_id)[0]
+
+    def _put(
+        self, key: str, agent_id: str, values: Mapping[str, str | None], session_id: str | None
+    ) -> tuple[SessionInfo, bool]:
+        def write(connection: Connection) -> tuple[SessionInfo, bool]:
+            made = edits.put(connection, key, agent_id, time.time(), values, session_id=session_id)
+            info = listing.of_key(connection, key)
+            assert info is not None
+            return info, made
+
+        info, made = self._journal.run(write)
+        if made or values:
+            self._watchers.tell(Change(key, agent_id, changes.CREATED if made else changes.PATCHED))
+        return info, made
+
+    def reset(self, key: str, agent_id: str) -> str:
+        """Let the session begin anew: what was said stays on record only. The new session id.
+
+        Label and model stay; a session that is not there is made.
+        """
+        session_id = self._journal.run(lambda connection: edits.reset(connection, key, agent_id, time.time()))
+        self._watchers.tell(Change(key, agent_id, changes.RESET))
+        return session_id
+
+    def keep_latest(self, key: str, kept: int) -> bool:
+        """Let the history begin with the turn of the ``kept`` th latest message. False where it does already."""
+        agent_id = self._journal.run(lambda connection: edits.keep_latest(connection, key, kept))
+        if agent_id is not None:
+            self._watchers.tell(Change(key, agent_id, changes.COMPACTED))
+        return agent_id is not None
+
+    def delete(self, key: str, *, session_id: str | None = None) -> bool:
+        """Delete the session and all that it holds. False when it is not there.
+
+        session_id: what the caller takes it for; raises Conflict for another.
+        """
+
+        def write(connection: Connection) -> str | None:
+            row = edits.find(connection, key)
+            edits.check_id(row, session_id)
+            if row is None:
+                return None
+            edits.forget(connection, [row.id])
+            return str(row.agent_id)
+
+        agent_id = self._journal.run(write)
+        if agent_id is not None:
+            self._watchers.tell(Change(key, agent_id, changes.DELETED))
+        return agent_id is not None
+
+    def prune(self, before: float, keep: int) -> int:
+        """Forget sessions not used since ``before`` (Unix seconds) and, of the others, all but the ``keep`` latest.
+
+        Kept answers are forgotten at their own age. Returns how many sessions there were.
+        """
+
+        def forget_some(connection: Connection) -> int:
+            doomed = edits.old_ones(connection, before, keep, PRUNE_BATCH)
+            if doomed:
+                edits.forget(connection, doomed)
+            return len(doomed)
+
+        self.answers.expire()
+        removed = 0
+        while count := self._journal.run(forget_some):
+            removed += count
+        if removed:
+            log.info("forgot %d sessions that were old or too many", removed)
+        return removed
+
     def close(self) -> None:
         self._journal.close()
-
-
-def _touch(connection: Connection, turn: TurnRecord, since: float) -> tuple[int, bool]:
-    """The session's row id, made if need be, and whether its history begins anew with this turn."""
-    row = connection.execute(_SESSION, {"key": turn.key}).first()
-    if row is None:
-        created = connection.execute(
-            _NEW_SESSION,
-            {
-                "key": turn.key,
-                "agent_id": turn.agent_id,
-                "session_id": new_uuid(),
-                "created_at": turn.started_at,
-                "updated_at": turn.ended_at,
-            },
-        )
-        return _inserted(created), False
-    connection.execute(_USED, {"row": row.id, "now": turn.ended_at})
-    return row.id, row.updated_at < since
-
-
-def _inserted(result: CursorResult[Any]) -> int:
-    """The id of the row that was made."""
-    key = result.inserted_primary_key
-    assert key is not None
-    return int(key[0])
-
-
-def _prune_some(connection: Connection, before: float, keep: int) -> int:
-    latest = select(sessions.c.id).order_by(sessions.c.updated_at.desc(), sessions.c.id.desc()).limit(keep)
-    doomed = (
-        connection.execute(
-            select(sessions.c.id)
-            .where(or_(sessions.c.updated_at < before, sessions.c.id.not_in(latest)))
-            .limit(PRUNE_BATCH)
-        )
-        .scalars()
-        .all()
-    )
-    if doomed:
-        of_them = select(turns.c.id).where(turns.c.session.in_(doomed))
-        connection.execute(delete(messages).where(messages.c.turn.in_(of_them)))
-        connection.execute(delete(turns).where(turns.c.session.in_(doomed)))
-        connection.execute(delete(summaries).where(summaries.c.session.in_(doomed)))
-        connection.execute(delete(sessions).where(sessions.c.id.in_(doomed)))
-    return len(doomed)

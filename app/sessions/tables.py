@@ -1,37 +1,21 @@
-"""The tables, and the numbered steps that bring a database to them.
-
-A released step is never changed: a new shape is a new step. ``openclaw_schema`` holds the number of the last one done.
-"""
+"""The tables as they are today; ``migrations`` brings a database to them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Connection,
-    Float,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
-    Text,
-    insert,
-    inspect,
-    select,
-    update,
-)
+from sqlalchemy import BigInteger, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
 metadata = MetaData()
 # SQLite numbers rows by itself only when the column is called INTEGER.
 _Id = BigInteger().with_variant(Integer, "sqlite")
+# A run's id, which a caller may choose. SQLite bounds no text, and its databases say 64 from the first version on.
+_RunId = String(256).with_variant(String(64), "sqlite")
 
+# version: the number of the last migration that was done.
 schema = Table("openclaw_schema", metadata, Column("version", Integer, nullable=False))
 
-# first_turn: turns before it are on record but not in the history any more (an idle session that began anew).
+# session_id: of what the session holds now; one that begins anew gets another.
+# first_turn: turns before it are on record but not in the history any more (a session that began anew).
+# label: the name that a user gave it. model: the provider/model that its turns ask instead of the agent's.
 sessions = Table(
     "sessions",
     metadata,
@@ -42,15 +26,20 @@ sessions = Table(
     Column("first_turn", _Id, nullable=False, server_default="0"),
     Column("created_at", Float, nullable=False),
     Column("updated_at", Float, nullable=False, index=True),
+    Column("label", Text),
+    Column("model", Text),
 )
 
-# status: done | interrupted | failed. Only failed turns are left out of the history. Times are Unix seconds.
+# What became of a turn. Only failed ones are left out of the history.
+DONE, INTERRUPTED, FAILED = "done", "interrupted", "failed"
+
+# status: one of the above. Times are Unix seconds.
 turns = Table(
     "turns",
     metadata,
     Column("id", _Id, primary_key=True),
     Column("session", _Id, nullable=False),
-    Column("run_id", String(64), nullable=False, unique=True),
+    Column("run_id", _RunId, nullable=False, unique=True),
     Column("status", String(16), nullable=False),
     Column("error", Text),
     Column("model", Text),
@@ -96,33 +85,3 @@ answers = Table(
     Column("body", LargeBinary, nullable=False),
     Column("created_at", Float, nullable=False, index=True),
 )
-
-
-def _first(connection: Connection) -> None:
-    # As the tables are today. The first step that changes one brings a copy here, so that this stays what it was.
-    metadata.create_all(connection, tables=[sessions, turns, messages])
-
-
-def _second(connection: Connection) -> None:
-    metadata.create_all(connection, tables=[summaries, answers])
-
-
-STEPS: tuple[Callable[[Connection], None], ...] = (_first, _second)
-
-
-class NewerDatabase(Exception):
-    """The database was written by a later version of the gateway."""
-
-
-def migrate(connection: Connection) -> None:
-    """Bring the database to this version, in the caller's transaction. Raises NewerDatabase."""
-    if not inspect(connection).has_table(schema.name):
-        schema.create(connection)
-        connection.execute(insert(schema).values(version=0))
-    version = connection.execute(select(schema.c.version)).scalar_one()
-    if version > len(STEPS):
-        raise NewerDatabase(f"its version is {version}, this gateway knows {len(STEPS)}")
-    for step in STEPS[version:]:
-        step(connection)
-    if version < len(STEPS):
-        connection.execute(update(schema).values(version=len(STEPS)))

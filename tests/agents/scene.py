@@ -15,6 +15,7 @@ from gevent.event import Event as Gate
 from app.agents.events import Ended, Event
 from app.agents.run import Run
 from app.agents.runs import Runs
+from app.agents.tools.policy import Refusal
 from app.agents.tools.tool import Tool
 from app.agents.tools.toolbox import Offer
 from app.agents.turn import Turn
@@ -147,16 +148,20 @@ class FakeModel:
 
 
 class FakeToolbox:
-    """Stands where the toolbox does: every run is offered ``tools``."""
+    """Stands where the toolbox does: every run is offered ``tools``, and refused ``refusals``."""
 
     def __init__(self) -> None:
         self.tools: list[Tool] = []
+        self.refusals: dict[str, Refusal] = {}
 
     def offer(self, _turn: Turn) -> Offer:
         wire = [
             {"type": "function", "function": {"name": tool.name, "parameters": tool.parameters}} for tool in self.tools
         ]
         return Offer({tool.name: tool for tool in self.tools}, tuple(wire), "test")
+
+    def withheld(self, _turn: Turn) -> dict[str, Refusal]:
+        return self.refusals
 
 
 class Stored(NamedTuple):

@@ -12,6 +12,12 @@ from app.sessions.journal import Journal
 from app.sessions.store import SessionStore
 
 
+@pytest.fixture(autouse=True)
+def _patience() -> Iterator[None]:
+    with gevent.Timeout(30):
+        yield
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "gateway.sqlite3"

@@ -12,7 +12,8 @@ from sqlalchemy import Engine, inspect, text
 
 from app.sessions import database
 from app.sessions.database import StorageError, open_database, sqlite_path
-from app.sessions.tables import STEPS, metadata
+from app.sessions.migrations import STEPS
+from app.sessions.tables import metadata
 
 
 def refusal(url: str) -> str:
@@ -28,7 +29,7 @@ def written(path: Path) -> bytes:
     """A database that held sessions, closed in order; its bytes."""
     engine = open_database(f"sqlite:///{path}")
     with engine.begin() as connection:
-        connection.execute(text("INSERT INTO sessions VALUES (1, 'k', 'main', 'id', 0, 1.0, 2.0)"))
+        connection.execute(text("INSERT INTO sessions VALUES (1, 'k', 'main', 'id', 0, 1.0, 2.0, NULL, NULL)"))
         connection.execute(text("CREATE TABLE filler (x)"))
         connection.execute(text("INSERT INTO filler VALUES (:x)"), [{"x": "y" * 1000} for _ in range(100)])
     engine.dispose()

@@ -13,52 +13,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.providers.stream import Usage
 from app.sessions import store as store_module
 from app.sessions.database import open_database
 from app.sessions.history import PastTurn
-from app.sessions.store import DONE, FAILED, INTERRUPTED, History, SessionInfo, SessionStore, TurnRecord
-
-
-def user(text: str) -> dict[str, Any]:
-    return {"role": "user", "content": text}
-
-
-def assistant(text: str) -> dict[str, Any]:
-    return {"role": "assistant", "content": text}
-
+from app.sessions.store import FAILED, INTERRUPTED, History, SessionStore
+from tests.sessions.scene import assistant, messages, turn, user
 
 TABLES = ("sessions", "turns", "messages", "summaries")
-
-_runs = iter(range(1_000_000))
-
-
-def turn(
-    *messages: dict[str, Any], key: str = "k", status: str = DONE, at: float = 1000.0, **fields: Any
-) -> TurnRecord:
-    return TurnRecord(
-        key=key,
-        agent_id="main",
-        run_id=f"run-{next(_runs)}",
-        status=status,
-        messages=messages or (user("hi"), assistant("hello")),
-        usage=Usage(3, 2, 1),
-        model="p/m",
-        started_at=at - 1,
-        ended_at=at,
-        **fields,
-    )
-
-
-def messages(store: SessionStore, key: str = "k", since: float = 0.0, **options: Any) -> list[dict[str, Any]]:
-    """A session's history without the bounds of its turns."""
-    return [message for turn in store.history(key, since, **options).turns for message in turn.messages]
-
-
-@pytest.fixture(autouse=True)
-def _patience() -> Any:
-    with gevent.Timeout(30):
-        yield
 
 
 @pytest.fixture
@@ -227,7 +188,10 @@ def test_what_is_known_of_a_session(store: SessionStore) -> None:
     """Its agent, its times, and turns and tokens of all its turns, failed ones included."""
     store.record(turn(at=100))
     store.record(turn(at=150, status=FAILED))
-    assert store.info("k") == SessionInfo("k", "main", 99, 150, turns=2, prompt_tokens=6, completion_tokens=4)
+    info = store.info("k")
+    assert info is not None
+    assert (info.key, info.agent_id, info.created_at, info.updated_at) == ("k", "main", 99, 150)
+    assert (info.turns, info.prompt_tokens, info.completion_tokens, info.cached_tokens) == (2, 6, 4, 2)
 
 
 def test_the_latest_sessions_of_an_agent(store: SessionStore) -> None:

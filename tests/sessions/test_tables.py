@@ -12,11 +12,12 @@ import pytest
 from sqlalchemy import Connection, Engine, create_engine, inspect, text
 from sqlalchemy.pool import StaticPool
 
-from app.sessions import tables
+from app.sessions import migrations, tables
 from app.sessions.database import open_database
 from app.sessions.history import PastTurn
+from app.sessions.migrations import STEPS, NewerDatabase, migrate
 from app.sessions.store import History, SessionStore
-from app.sessions.tables import STEPS, NewerDatabase, metadata, migrate
+from app.sessions.tables import metadata
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def test_only_missing_steps_are_done_in_order(empty: Engine, monkeypatch: pytest
     with empty.begin() as connection:
         migrate(connection)
         later = (*STEPS, lambda _: done.append("second"), lambda _: done.append("third"))
-        monkeypatch.setattr(tables, "STEPS", later)
+        monkeypatch.setattr(migrations, "STEPS", later)
         migrate(connection)
         migrate(connection)
         assert version(connection) == len(later)
@@ -128,6 +129,45 @@ def test_a_database_of_the_first_version_is_brought_here_with_its_sessions(path:
         store.close()
 
 
+# What the second version added.
+SECOND_VERSION = (
+    FIRST_VERSION
+    + """
+CREATE TABLE summaries (
+    id INTEGER NOT NULL, session INTEGER NOT NULL, through_turn INTEGER NOT NULL, body BLOB NOT NULL,
+    created_at FLOAT NOT NULL, PRIMARY KEY (id)
+);
+CREATE INDEX ix_summaries_session ON summaries (session);
+CREATE TABLE answers (
+    key VARCHAR(64) NOT NULL, request VARCHAR(64) NOT NULL, headers BLOB NOT NULL, body BLOB NOT NULL,
+    created_at FLOAT NOT NULL, PRIMARY KEY (key)
+);
+CREATE INDEX ix_answers_created_at ON answers (created_at);
+UPDATE openclaw_schema SET version = 2;
+INSERT INTO summaries VALUES (1, 1, 7, CAST('greetings' AS BLOB), 101.0);
+"""
+)
+
+
+def test_a_database_of_the_second_version_is_brought_here_with_its_sessions(path: Path, empty: Engine) -> None:
+    """Its sessions go on: they have no label and no model of their own until somebody gives them one."""
+    connection = sqlite3.connect(path)
+    connection.executescript(SECOND_VERSION)
+    connection.close()
+    engine = open_database(f"sqlite:///{path}")
+    with engine.begin() as migrated, empty.begin() as anew:
+        migrate(anew)
+        assert version(migrated) == len(STEPS)
+        assert shape(migrated) == shape(anew)
+    with gevent.Timeout(10):
+        store = SessionStore(engine)
+        assert store.history("agent:main:a") == History("greetings", [], None)
+        info = store.patch("agent:main:a", "main", {"label": "old friend", "model": "p/other"})
+        assert (info.session_id, info.turns, info.label) == ("0-0", 1, "old friend")
+        assert store.history("agent:main:a").model == "p/other"
+        store.close()
+
+
 def test_the_first_step_makes_what_the_first_version_had(path: Path) -> None:
     """A released step is never changed: it still makes the tables that databases out there have."""
     connection = sqlite3.connect(path)
@@ -151,7 +191,7 @@ def test_a_step_that_fails_leaves_the_old_version(empty: Engine, monkeypatch: py
     def breaks(_: Connection) -> None:
         raise ValueError("no")
 
-    monkeypatch.setattr(tables, "STEPS", (*STEPS, breaks))
+    monkeypatch.setattr(migrations, "STEPS", (*STEPS, breaks))
     with pytest.raises(ValueError, match="no"), empty.begin() as connection:
         migrate(connection)
     with empty.begin() as connection:

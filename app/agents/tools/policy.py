@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import cache
+from typing import NamedTuple
 
 from app.config.settings import Exec, Settings, Tools
 
@@ -34,6 +35,16 @@ _SECURITIES = ("deny", "allowlist", "full")
 _WITH_SHELL = ("coding", "full")
 
 
+class Refusal(NamedTuple):
+    """Why a tool is not offered.
+
+    rule: what decides it, in a word. reason: the same for whoever runs the gateway, to be read after the tool's name.
+    """
+
+    rule: str
+    reason: str
+
+
 class Policy:
     """What one agent may do.
 
@@ -53,14 +64,20 @@ class Policy:
 
     def allows(self, tool: str, full_name: str = "") -> bool:
         """full_name: of a tool that models call by a shortened one. Either is denied, only the full one allowed."""
+        return self.refusal(tool, full_name) is None
+
+    def refusal(self, tool: str, full_name: str = "") -> Refusal | None:
+        """Why the tool is not allowed; None where it is."""
         name = full_name or tool
-        return (
-            _named(name, self._granted)
-            and all(_named(name, ceiling) for ceiling in self._ceilings)
-            and not _named(name, self._denied)
-            and not _named(tool, self._denied)
-            and not (tool == "exec" and self.exec.security == "deny")
-        )
+        if _named(name, self._denied) or _named(tool, self._denied):
+            return Refusal("deny", "denied by tools.deny")
+        if not all(_named(name, ceiling) for ceiling in self._ceilings):
+            return Refusal("allow", "not in tools.allow, beyond which nothing is allowed")
+        if not _named(name, self._granted):
+            return Refusal("profile", f"not in the profile {self.profile}; tools.alsoAllow adds to it")
+        if tool == "exec" and self.exec.security == "deny":
+            return Refusal("exec", "switched off by tools.exec.security")
+        return None
 
     @property
     def may_allow_mcp(self) -> bool:

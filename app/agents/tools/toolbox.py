@@ -11,7 +11,7 @@ from app.agents.tools.confinement import Confinement
 from app.agents.tools.exec import ExecRules, exec_tool
 from app.agents.tools.files import file_tools
 from app.agents.tools.mcp.servers import McpServers
-from app.agents.tools.policy import Policy, unknown_names
+from app.agents.tools.policy import Policy, Refusal, unknown_names
 from app.agents.tools.search import search_tools
 from app.agents.tools.sessions import own_session_tools, session_tools
 from app.agents.tools.tool import Tool
@@ -24,6 +24,9 @@ log = logging.getLogger("gateway.tools")
 
 # Seconds that MCP servers have to start before runs go on without them.
 MCP_PATIENCE = 10.0
+
+OUTSIDE_SESSIONS = Refusal("session", "for runs in a session")
+FOR_ADMINS = Refusal("admin", "for callers with operator.admin")
 
 
 class Offer(NamedTuple):
@@ -60,9 +63,7 @@ class Toolbox:
 
     def offer(self, turn: Turn) -> Offer:
         """What a run of this turn may use. Waits, for a while, for MCP servers that are starting."""
-        # A reload may have changed or removed the agent since the request came.
-        agent = self._settings.agents.get(turn.agent.id, turn.agent)
-        policy = self._policies.get(agent.id) or Policy(self._settings.tools, agent.tools)
+        agent, policy = self._in_force(turn.agent)
         external: tuple[Tool, ...] = ()
         if self._settings.mcp_servers and policy.may_allow_mcp:
             self.start()
@@ -80,6 +81,41 @@ class Toolbox:
             known = self._offers[key] = external, offer
         return known[1]
 
+    def profile(self, agent: Agent) -> str:
+        """The name of the profile that the agent's tools begin with."""
+        return self._in_force(agent)[1].profile
+
+    def everything(self, agent: Agent) -> list[Tool]:
+        """Every tool that there is for the agent's runs, allowed or not; of MCP servers those known by now."""
+        agent, policy = self._in_force(agent)
+        return [*self._own(agent, policy), *own_session_tools(), *session_tools(), *self._mcp.tools()]
+
+    def withheld(self, turn: Turn) -> dict[str, Refusal]:
+        """The tools that there are but not for a run of this turn, by name, and why."""
+        _, policy = self._in_force(turn.agent)
+        beyond: dict[str, Refusal] = {}
+        if turn.stateless:
+            beyond |= dict.fromkeys((tool.name for tool in own_session_tools()), OUTSIDE_SESSIONS)
+        if not turn.admin:
+            beyond |= dict.fromkeys((tool.name for tool in session_tools()), FOR_ADMINS)
+        return {
+            tool.name: refusal
+            for tool in self.everything(turn.agent)
+            if (refusal := policy.refusal(tool.name, tool.full_name) or beyond.get(tool.name))
+        }
+
+    def unready(self, agent: Agent) -> dict[str, str]:
+        """The states of those MCP servers of which the agent may use tools, and which are not ready."""
+        if not self._in_force(agent)[1].may_allow_mcp:
+            return {}
+        return {name: state for name, state in self.states().items() if state != "ready"}
+
+    def server_of(self, tool: Tool) -> str | None:
+        """The MCP server that the tool is of."""
+        # A server's name may hold two underscores itself.
+        servers = (name for name in self._settings.mcp_servers if tool.full_name.startswith(f"{name}__"))
+        return max(servers, key=len, default=None)
+
     def states(self) -> dict[str, str]:
         """MCP servers by name: ``ready``, ``starting``, ``failed: `` and the reason."""
         return self._mcp.states()
@@ -87,14 +123,22 @@ class Toolbox:
     def close(self) -> None:
         self._mcp.close()
 
+    def _in_force(self, agent: Agent) -> tuple[Agent, Policy]:
+        """A reload may have changed or removed the agent since the request came."""
+        agent = self._settings.agents.get(agent.id, agent)
+        return agent, self._policies.get(agent.id) or Policy(self._settings.tools, agent.tools)
+
     def _tools(self, agent: Agent, turn: Turn, policy: Policy) -> Iterator[Tool]:
-        if agent.id not in self._built_in:
-            self._built_in[agent.id] = self._build(agent, policy)
-        yield from self._built_in[agent.id]
+        yield from self._own(agent, policy)
         if not turn.stateless:
             yield from own_session_tools()
         if turn.admin:
             yield from session_tools()
+
+    def _own(self, agent: Agent, policy: Policy) -> list[Tool]:
+        if agent.id not in self._built_in:
+            self._built_in[agent.id] = self._build(agent, policy)
+        return self._built_in[agent.id]
 
     def _build(self, agent: Agent, policy: Policy) -> list[Tool]:
         workspace = Workspace(agent.workspace, agent.private)

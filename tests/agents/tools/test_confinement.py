@@ -124,10 +124,11 @@ def test_a_workspace_in_the_state_folder_covers_nothing() -> None:
 
 
 def test_of_a_configuration() -> None:
-    """State folder, configuration, and the database with what SQLite puts beside it."""
+    """State folder, configuration with what is written beside it, and the database with what SQLite puts there."""
     given = replace(settings(), path=Path("/a/b/c.json"), state_dir=Path("/d"), storage_url="sqlite:////e/f/g.db")
     found = Confinement.of(given)
     assert found.folders == (Path("/d"),)
-    assert found.files == tuple(map(Path, ("/a/b/c.json", "/e/f/g.db", "/e/f/g.db-wal", "/e/f/g.db-shm")))
+    written = ("/a/b/c.json", "/a/b/c.json.bak", "/a/b/.c.json.draft")
+    assert found.files == tuple(map(Path, (*written, "/e/f/g.db", "/e/f/g.db-wal", "/e/f/g.db-shm")))
     assert found.gateway is given.gateway
-    assert Confinement.of(replace(given, storage_url="postgresql://x")).files == (Path("/a/b/c.json"),)
+    assert Confinement.of(replace(given, storage_url="postgresql://x")).files == tuple(map(Path, written))

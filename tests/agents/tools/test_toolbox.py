@@ -145,6 +145,37 @@ def test_typing_errors_are_told_once(tmp_path: Path, caplog: pytest.LogCaptureFi
     assert caplog.text.count("'browser'") == 1
 
 
+def test_what_is_not_offered_has_a_reason(tmp_path: Path) -> None:
+    """Each tool that there is, is offered or withheld, and never both."""
+    box = Toolbox(with_tools(Tools("coding", allow=("group:fs", "exec"), deny=("write",), exec=Exec("deny")), tmp_path))
+    for fields in ({"admin": True}, {}, {"key": None}):
+        withheld = box.withheld(turn(**fields))
+        everything = {each.name for each in box.everything(MAIN)}
+        assert everything == WORK | SESSIONS | {"session_status"}
+        assert offered(box, **fields) == everything - withheld.keys()
+    assert {name: refusal.rule for name, refusal in withheld.items() if name in WORK} == {
+        "write": "deny",
+        "exec": "exec",
+        "web_fetch": "allow",
+    }
+
+
+def test_who_calls_may_be_the_reason(tmp_path: Path) -> None:
+    """Tools for admins and for sessions say so, where the policy allows them."""
+    box = Toolbox(with_tools(Tools("full", deny=("sessions_send",)), tmp_path))
+    rules = {name: refusal.rule for name, refusal in box.withheld(turn(key=None)).items()}
+    assert rules == dict.fromkeys(SESSIONS, "admin") | {"sessions_send": "deny", "session_status": "session"}
+    assert set(box.withheld(turn(admin=True))) == {"sessions_send"}
+
+
+def test_a_profile_is_named_in_the_reason(tmp_path: Path) -> None:
+    """It is the agent's own where it has one."""
+    box = Toolbox(replace(with_tools(Tools("full"), tmp_path), agents={"main": replace(MAIN, tools=Tools("minimal"))}))
+    assert box.profile(MAIN) == "minimal"
+    refusal = box.withheld(turn())["exec"]
+    assert (refusal.rule, refusal.reason) == ("profile", "not in the profile minimal; tools.alsoAllow adds to it")
+
+
 # MCP servers.
 
 
@@ -182,3 +213,23 @@ def test_a_reload_hands_the_servers_on(tmp_path: Path, servers: list[FakeServers
     assert servers[1].previous is servers[0]
     second.close()
     assert [each.did for each in servers] == [[], ["close"]]
+
+
+def test_a_tool_knows_its_server(tmp_path: Path, servers: list[FakeServers]) -> None:
+    """Also where the name of one begins like another's; the gateway's own are of none."""
+    given = replace(
+        with_tools(Tools("full"), tmp_path), mcp_servers={name: McpServer(name, command="x") for name in ("a", "a__b")}
+    )
+    box = Toolbox(given)
+    assert box.server_of(tool("x", full_name="a__b__c")) == "a__b"
+    assert box.server_of(tool("x", full_name="a__c")) == "a"
+    assert box.server_of(tool("read")) is None
+
+
+def test_servers_that_are_not_ready(
+    tmp_path: Path, servers: list[FakeServers], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are named to those whose agent may use them."""
+    monkeypatch.setattr(FakeServers, "states", lambda _self: {"up": "ready", "down": "failed: x"})
+    assert Toolbox(with_tools(Tools("full"), tmp_path, mcp=True)).unready(MAIN) == {"down": "failed: x"}
+    assert Toolbox(with_tools(Tools("readonly"), tmp_path, mcp=True)).unready(MAIN) == {}

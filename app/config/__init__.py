@@ -1,10 +1,13 @@
 """The configuration: the file and the environment, checked and frozen; watched while the gateway runs."""
 
+from app.config.document import EMPTY, merged, parse_path, with_value, without
 from app.config.environment import Environment, read_environment
 from app.config.faults import ConfigError, Fault
+from app.config.json_schema import config_schema
 from app.config.live import LiveSettings
-from app.config.loading import load
+from app.config.loading import check, load, read_text
 from app.config.onboarding import make_state_dir, onboard
+from app.config.redaction import REDACTED, redacted, redacted_parsed, restored
 from app.config.secrecy import looks_secret
 from app.config.settings import (
     LOCAL_MODEL,
@@ -28,10 +31,13 @@ from app.config.settings import (
     TrustedProxyAuth,
 )
 from app.config.watch import ConfigWatcher
+from app.config.writing import StaleConfig, hash_of, write
 
 __all__ = [
+    "EMPTY",
     "LOCAL_MODEL",
     "MAIN_AGENT",
+    "REDACTED",
     "Agent",
     "Auth",
     "ChatCompletions",
@@ -52,11 +58,24 @@ __all__ = [
     "RateLimit",
     "Session",
     "Settings",
+    "StaleConfig",
     "Tools",
     "TrustedProxyAuth",
+    "check",
+    "config_schema",
+    "hash_of",
     "load",
     "looks_secret",
     "make_state_dir",
+    "merged",
     "onboard",
+    "parse_path",
     "read_environment",
+    "read_text",
+    "redacted",
+    "redacted_parsed",
+    "restored",
+    "with_value",
+    "without",
+    "write",
 ]

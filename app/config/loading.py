@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pyjson5
 from marshmallow import ValidationError
 
 from app.config.assembly import assemble
@@ -22,10 +21,10 @@ from app.config.rules import check_rules
 from app.config.schemas import CONFIG
 from app.config.secrecy import has_literal_secret
 from app.config.settings import Settings
+from app.config.syntax import check_length, parse
 from app.config.unsupported import unsupported
 
-_POSITION = re.compile(r"\s*(?:starting )?near (\d+)")
-_CODE_POINT = re.compile(r"U\+([0-9a-fA-F]{4,6})")
+_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 def load(environment: Environment) -> Settings:
@@ -34,11 +33,27 @@ def load(environment: Environment) -> Settings:
     Raises ConfigError with every fault of the file and the environment.
     """
     path = environment.config_path
-    text = _read(path)
+    text = read_text(environment)
     if text is None and not (environment.token or environment.password or environment.faults):
         remedy = "not found; run `.venv/bin/python -m app onboard` to write one, or set OPENCLAW_GATEWAY_TOKEN"
         raise ConfigError(Fault(str(path), remedy))
-    document = {} if text is None else _parse(path, text, environment)
+    return _checked(text, str(path), environment)
+
+
+def check(text: str, environment: Environment) -> Settings:
+    """What ``load`` would make of a file with this text. Raises ConfigError with every fault."""
+    name = environment.config_path.name
+    check_length(text, name)
+    if lone := _LONE_SURROGATE.search(text):
+        raise ConfigError(Fault(name, f"found half a character at {lone.start()}; allowed: Unicode text"))
+    return _checked(text, name, environment)
+
+
+def _checked(text: str | None, name: str, environment: Environment) -> Settings:
+    try:
+        document = {} if text is None else parse(text, name)
+    except ConfigError as error:
+        raise ConfigError(*error.faults, *environment.faults) from None
     report = Report(document)
     report.faults.update((fault.where, fault) for fault in environment.faults)
     known = keep_known(document, CONFIG, report)
@@ -56,7 +71,9 @@ def load(environment: Environment) -> Settings:
     return assemble(data, environment, (*warnings, *unsupported(resolved)))
 
 
-def _read(path: Path) -> str | None:
+def read_text(environment: Environment) -> str | None:
+    """The file's text, ``None`` when there is no file. Raises ConfigError when it can't be read or is no UTF-8."""
+    path = environment.config_path
     try:
         return path.read_bytes().decode("utf-8")
     except FileNotFoundError:
@@ -65,26 +82,6 @@ def _read(path: Path) -> str | None:
         raise ConfigError(Fault(str(path), f"can't be read: {error.strerror}")) from None
     except UnicodeDecodeError as error:
         raise ConfigError(Fault(str(path), f"not UTF-8 text at byte {error.start}")) from None
-
-
-def _parse(path: Path, text: str, environment: Environment) -> dict[str, Any]:
-    try:
-        document = pyjson5.decode(text)
-    except pyjson5.Json5DecoderException as error:
-        raise ConfigError(_syntax_fault(path, text, str(error.message)), *environment.faults) from None
-    if not isinstance(document, dict):
-        raise ConfigError(Fault(str(path), "found no object; allowed: one JSON5 object"), *environment.faults)
-    return document
-
-
-def _syntax_fault(path: Path, text: str, message: str) -> Fault:
-    """``file:line:column: what``, where the parser says ``Expected b'comma' or U+007d near 12, found U+0062``."""
-    where = _POSITION.search(message)
-    before = text[: max(int(where[1]) - 1, 0)] if where else ""
-    line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-    plain = _POSITION.sub("", message).replace("b'", "").replace("'", "").replace("JSON5Value", "a value")
-    plain = _CODE_POINT.sub(lambda match: repr(chr(int(match[1], 16))), plain)
-    return Fault(f"{path}:{line}:{column}", plain[:1].lower() + plain[1:])
 
 
 def _warnings(environment: Environment, exists: bool, known: dict[str, Any], report: Report) -> Iterator[str]:

@@ -8,6 +8,15 @@ from typing import Any
 
 _SECRET_KEYS = frozenset({"token", "password", "apiKey"})
 _SECRET_MAPS = frozenset({"headers", "env"})
+# Other keys that OpenClaw's files hold secrets at, plugins' and channels' included.
+_SECRET_FIELD = re.compile(
+    r"(token|passw(or)?d|passphrase|secret|credentials?|authorization|cookie|service_?account"
+    r"|(api|access|auth|client|encrypt(ion)?|private|secret|signing)[_-]?key)\Z|^key\Z",
+    re.IGNORECASE,
+)
+_REFERENCE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}\Z")
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://([^\s/?#]*)([^#]*)", re.IGNORECASE)
+_SECRET_PARAMETER = re.compile(r"auth|key|pass|secret|sig|token", re.IGNORECASE)
 _SECRET_NAME = re.compile(r"authorization|cookie|key|password|secret|token", re.IGNORECASE)
 
 
@@ -19,6 +28,30 @@ def is_secret(path: Sequence[str | int]) -> bool:
 def looks_secret(name: str) -> bool:
     """Whether a header or a variable of this name is likely to hold a secret."""
     return bool(_SECRET_NAME.search(name))
+
+
+def is_guarded(path: Sequence[str | int]) -> bool:
+    """Whether what is written out at or below this path is never shown. A wider net than ``is_secret``.
+
+    In ``headers`` and ``env`` it is everything: names say too little there. Ask for each step of a path.
+    """
+    if len(path) > 1 and path[-2] in _SECRET_MAPS:
+        return True
+    return bool(path) and isinstance(path[-1], str) and bool(_SECRET_FIELD.search(path[-1]))
+
+
+def is_reference(text: str) -> bool:
+    """Whether a text is ``${NAME}`` and no more, so that the secret isn't in it."""
+    return bool(_REFERENCE.match(text))
+
+
+def is_url_with_secret(text: str) -> bool:
+    """Whether a text is a URL with user information, or with a parameter whose name looks secret."""
+    url = _URL.match(text)
+    if not url:
+        return False
+    parameters = (parameter.partition("=") for parameter in re.split("[?&]", url[2])[1:])
+    return "@" in url[1] or any(value and _SECRET_PARAMETER.search(name) for name, _, value in parameters)
 
 
 def has_literal_secret(value: Any, path: tuple[str, ...] = ()) -> bool:

@@ -6,6 +6,7 @@ Times are in the unit of the name; secrets never show in ``repr``.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
@@ -232,11 +233,22 @@ def sqlite_path(url: str) -> Path | None:
     return Path(url.removeprefix(SQLITE)) if url.startswith(SQLITE) else None
 
 
+def backup_of(config_path: Path) -> Path:
+    """Where the text before the last change is kept."""
+    return config_path.with_name(f"{config_path.name}.bak")
+
+
+def draft_of(config_path: Path) -> Path:
+    """Where a new text is written before it takes the file's place."""
+    return config_path.with_name(f".{config_path.name}.draft")
+
+
 def own_files(config_path: Path, storage_url: str) -> tuple[Path, ...]:
     """The configuration and all sessions: the gateway's own wherever they are, in the state folder or outside."""
+    written = Path(os.path.realpath(config_path))  # a link stays one: what is written stands beside its target
     database = sqlite_path(storage_url)
     beside = [database.with_name(database.name + suffix) for suffix in ("", "-wal", "-shm")] if database else []
-    return (config_path, *beside)
+    return (config_path, backup_of(written), draft_of(written), *beside)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,9 @@ def create_app(services: Services | None = None) -> Flask:
 
     from app.auth import READ, WRITE
     from app.config import Settings
+    from app.gateway_ws import door
     from app.http.entry import Access, Entry
+    from app.http.routes import Routes
     from app.openai_api import chat, models
     from app.ops import health, metrics
     from app.ops.server import build_services
@@ -35,6 +37,8 @@ def create_app(services: Services | None = None) -> Flask:
         (models.blueprint, Access(READ, chat_enabled)),
         (health.blueprint, Access(None)),
         (metrics.blueprint, Access(READ)),
+        # Who calls is said in the first frame.
+        (door.blueprint, Access(None)),
     ]
 
     nothing = NullSession()
@@ -47,6 +51,7 @@ def create_app(services: Services | None = None) -> Flask:
 
     class Application(Flask):
         session_interface = NoSessions()
+        url_map_class = Routes
 
         def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
             # Everything here is synchronous; asking each function for it, on every request, costs 8 µs.
@@ -57,7 +62,9 @@ def create_app(services: Services | None = None) -> Flask:
     app.url_map.merge_slashes = False
     services = services or build_services()
     app.extensions["gateway"] = services
-    Entry(services.live, {blueprint.name: access for blueprint, access in doors}).install(app)
+    entry = Entry(services.live, {blueprint.name: access for blueprint, access in doors})
+    entry.install(app)
+    door.install(app, services, entry)
     for blueprint, _ in doors:
         app.register_blueprint(blueprint)
     return app

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from typing import Any
 
 import gevent
 from gevent import Greenlet
@@ -24,7 +25,7 @@ PRUNE_EVERY = 3600.0
 
 
 class Services:
-    """Settings, sessions, models and runs. ``started``: Unix seconds.
+    """Settings, sessions, models and runs. ``started``: Unix seconds. environment: what was read at the start.
 
     Raises StorageError when the database can't be used.
     """
@@ -37,13 +38,13 @@ class Services:
         self.catalogue = Catalogue(settings, local_model)
         self.toolbox = Toolbox(settings)
         self.runs = Runs(self.live, self.sessions, lambda: self.catalogue, lambda: self.toolbox)
-        self._environment = environment
+        self.environment = environment
         self._greenlets: list[Greenlet[[], object]] = []
         self.live.subscribe(self._apply)
 
     def start_background(self) -> None:
         """What a serving process does beside its requests: watch the file, warm the model, forget old sessions."""
-        watcher = ConfigWatcher(self._environment, self.live.current, self._changed)
+        watcher = ConfigWatcher(self.environment, self.live.current, self._changed)
         self._spawn(lambda: watcher.run(gevent.sleep))
         self._spawn(self._prune)
         self._warm()
@@ -57,6 +58,17 @@ class Services:
         if self.catalogue.uses_local() and self.local_model.state() != "ready":
             failing.append("local-model")
         return failing
+
+    def degraded(self) -> dict[str, Any]:
+        """What doesn't keep the gateway from serving, but those who run it want to know."""
+        now = time.monotonic()
+        aside = self.catalogue.standing.set_aside()
+        return {
+            "modelsSetAside": {
+                model: {"seconds": round(each.until - now), "reason": each.reason} for model, each in aside.items()
+            },
+            "mcpServers": self.toolbox.states(),
+        }
 
     def close(self) -> None:
         """Stop the background and close the database; what is queued for it is written first."""

@@ -71,13 +71,16 @@ class Authenticator:
         Raises ``Unauthorized`` without the right credential, ``TooManyAttempts`` while the client's address is locked,
         ``Forbidden`` for a client that the mode doesn't serve, ``InvalidRequest`` for an ambiguous header.
         """
-        return self._admit(request, self._proxies.client(request))
+        return self.authenticate_by(_bearer_secret(request), request)
 
-    def _by_secret(self, request: Request, client: Client) -> Caller:
+    def authenticate_by(self, secret: bytes | None, request: Request) -> Caller:
+        """The same where the secret came in a frame behind ``request``, a WebSocket's handshake."""
+        return self._admit(secret, request, self._proxies.client(request))
+
+    def _by_secret(self, given: bytes | None, request: Request, client: Client) -> Caller:
         limited = not (client.local and self._rate_limit.exempt_loopback)
         if limited:
             self._limiter.check(client.address)
-        given = _bearer_secret(request)
         if given is None or self._secret is None:
             raise Unauthorized
         if not compare_digest(given, self._secret):
@@ -88,12 +91,12 @@ class Authenticator:
             self._limiter.succeeded(client.address)
         return Caller(self._secret_mode, ALL_SCOPES, client.address, client.local, self._secret_mode)
 
-    def _by_proxy(self, request: Request, client: Client) -> Caller:
+    def _by_proxy(self, given: bytes | None, request: Request, client: Client) -> Caller:
         proxy = self._proxy_auth
         refusal = _proxy_refusal(proxy, request, client)
         if proxy is None or refusal:
             if client.local and self._secret is not None:
-                return self._by_secret(request, client)
+                return self._by_secret(given, request, client)
             logger.info("request from %s refused: %s", client.address, refusal)
             raise Unauthorized
         header = proxy.user_header.lower()
@@ -105,7 +108,7 @@ class Authenticator:
         # never local: even where the proxy sends no forwarded header, its user is somewhere else
         return Caller(user, _requested_scopes(request), client.address, False, "trusted-proxy")
 
-    def _openly(self, request: Request, client: Client) -> Caller:
+    def _openly(self, given: bytes | None, request: Request, client: Client) -> Caller:
         if client.forwarded and not client.trusted:
             raise Forbidden(
                 "without auth a forwarded request is served only from a known proxy: set gateway.trustedProxies"

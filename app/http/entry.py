@@ -21,7 +21,7 @@ from werkzeug.routing import RequestRedirect
 from app.auth import AttemptLimiter, Authenticator, Caller, Guard, Request
 from app.config import LiveSettings, Settings
 from app.errors import GatewayError, NotFound
-from app.http import envelope
+from app.http import envelope, routes
 from app.ids import new_uuid
 
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
@@ -46,12 +46,17 @@ def current() -> tuple[flask.Request, Any]:
 
 
 class Entry:
-    """Installs itself into an application. accesses: by blueprint name; a route outside of them is never served."""
+    """Installs itself into an application. guard, authenticator: those of the settings in force.
+
+    accesses: by blueprint name; a route outside of them is never served.
+    """
 
     def __init__(self, live: LiveSettings, accesses: Mapping[str, Access]) -> None:
         self._live = live
         self._accesses = accesses
         self._limiter = AttemptLimiter()
+        self.guard: Guard
+        self.authenticator: Authenticator
         self._apply(live.current)
         live.subscribe(self._apply)
 
@@ -61,8 +66,8 @@ class Entry:
         envelope.install(app)
 
     def _apply(self, settings: Settings) -> None:
-        self._guard = Guard(settings)
-        self._authenticator = Authenticator(settings, self._limiter)
+        self.guard = Guard(settings)
+        self.authenticator = Authenticator(settings, self._limiter)
 
     def _before(self) -> Response | None:
         asked, known = current()
@@ -72,25 +77,27 @@ class Entry:
         # What every answer to this request carries, an error too.
         known.headers = {"x-request-id": known.request_id}
         seen = Request.from_environ(environ, getattr(environ.get("wsgi.input"), "repeated_headers", _NOTHING_REPEATED))
-        self._guard.check_host(seen)
-        self._guard.check_origin(seen)
-        known.headers.update(self._guard.cors_headers(seen))
+        known.seen = seen
+        self.guard.check_host(seen)
+        if not routes.is_upgrade(environ):  # a WebSocket is told after its first frame, where its page can read it
+            self.guard.check_origin(seen)
+        known.headers.update(self.guard.cors_headers(seen))
         access = self._access(asked)
-        if asked.method == "OPTIONS" and (preflight := self._guard.preflight_headers(seen)):
+        if asked.method == "OPTIONS" and (preflight := self.guard.preflight_headers(seen)):
             known.headers.update(preflight)
             return Response(status=204)
         if asked.routing_exception is not None:
             raise asked.routing_exception
         known.identify = partial(self._identify, seen)
         if access.scope is not None:
-            known.caller = self._authenticator.authenticate(seen)
+            known.caller = self.authenticator.authenticate(seen)
             known.caller.require(access.scope)
         return None
 
     def _identify(self, seen: Request) -> Caller | None:
         """Who calls a route that is open to all, if they say so."""
         try:
-            return self._authenticator.authenticate(seen)
+            return self.authenticator.authenticate(seen)
         except GatewayError:
             return None
 

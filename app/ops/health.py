@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from flask import Blueprint, Response, current_app, g
@@ -28,20 +27,8 @@ def ready() -> Response:
     body: dict[str, Any] = {"ready": not failing, "failing": []}
     caller = g.identify()
     if caller is not None and READ in caller.scopes:
-        body |= {"failing": failing, **_details(services)}
+        body |= {"failing": failing, **services.degraded()}
     return _json(body, 503 if failing else 200)
-
-
-def _details(services: Services) -> dict[str, Any]:
-    """What doesn't keep the gateway from serving, but those who run it want to know."""
-    now = time.monotonic()
-    aside = services.catalogue.standing.set_aside()
-    return {
-        "modelsSetAside": {
-            model: {"seconds": round(each.until - now), "reason": each.reason} for model, each in aside.items()
-        },
-        "mcpServers": services.toolbox.states(),
-    }
 
 
 def _json(body: dict[str, Any], status: int) -> Response:

@@ -1,4 +1,7 @@
-"""One log for the gateway and gunicorn: a line an event on stderr, for people or as JSON, secrets made unreadable."""
+"""One log for the gateway and gunicorn: a line an event on stderr, for people or as JSON, secrets made unreadable.
+
+``tail`` holds the latest of its lines, also those that nobody read on stderr.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ import orjson
 from gunicorn.glogging import Logger
 
 from app.config import Settings
+from app.ops.log_tail import LogTail
 from app.ops.redaction import Redaction, secrets_of
 from app.readiness import ready_for
 
@@ -75,10 +79,12 @@ class _Stderr(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            line = self.format(record) + "\n"
+            text = self.format(record)
+            for line in text.split("\n"):
+                tail.append(line)
             if self._dropped and _write(f"({self._dropped} lines of the log were dropped: nobody read them)\n"):
                 self._dropped = 0
-            if not _write(line):
+            if not _write(text + "\n"):
                 self._dropped += 1
         except OSError:
             # The reader is gone, and with it whoever could be told.
@@ -87,6 +93,7 @@ class _Stderr(logging.Handler):
             self.handleError(record)
 
 
+tail = LogTail()
 _handler = _Stderr()
 
 # What records are not asked for: https://docs.python.org/3/howto/logging.html#optimization

@@ -29,6 +29,8 @@ MARGIN = 5.0
 UNREAD_SECONDS = 60
 # Seconds in which streams that were ended by the drain may write their last bytes.
 LAST_BYTES = 2.0
+# What clients of the control plane are told to expect, in milliseconds.
+RESTART_EXPECTED_MS = 10_000
 
 # An unread body up to this many bytes is read past, so that the connection can be used again.
 SMALL_BODY = 64 * 1024
@@ -127,6 +129,8 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]
 
     def _drain(self) -> None:
         services = self.wsgi.extensions["gateway"]
+        plane = self.wsgi.extensions["control_plane"]
+        plane.announce_shutdown("service restart", RESTART_EXPECTED_MS)
         deadline = time.monotonic() + max(self.cfg.graceful_timeout - MARGIN, 1.0)
         if int.from_bytes(self._youngest[:], "big") > self.age:
             self.alive = False  # gunicorn's loop closes the listener within a second
@@ -141,6 +145,7 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]
         if len(services.runs):
             self.log.warning("%d runs did not end in time and are cancelled", len(services.runs))
             services.runs.cancel_all(shutting_down())
+        plane.close()
         deadline = time.monotonic() + LAST_BYTES
         while self._busy and time.monotonic() < deadline:
             gevent.sleep(0.05)

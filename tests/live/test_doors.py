@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -339,7 +339,7 @@ def test_without_auth_nobody_is_served_through_a_proxy(door: Door, headers: dict
 def _routes() -> list[tuple[str, str]]:
     """(method, path) of every route that the application has, whatever its configuration switches on."""
     settings = load(read_environment({"OPENCLAW_STATE_DIR": "/nowhere", "OPENCLAW_GATEWAY_TOKEN": TOKEN}))
-    services: Any = SimpleNamespace(live=LiveSettings(settings))
+    services: Any = MagicMock(live=LiveSettings(settings))
     routes = []
     for rule in create_app(services).url_map.iter_rules():
         path = rule.build(dict.fromkeys(rule.arguments, "x"), append_unknown=False)

@@ -265,7 +265,7 @@ def test_an_internal_fault_says_nothing_but_its_id(start_gateway: StartGateway) 
     """When the database is unusable the caller gets fixed text and the request id; the log has the rest."""
     gateway = start_gateway()
     with closing(sqlite3.connect(gateway.state_dir / "gateway.sqlite3")) as database:
-        database.execute("ALTER TABLE turns RENAME TO gone")
+        database.execute("ALTER TABLE sessions RENAME TO gone")
     for stream in (False, True):
         answer = gateway.chat(user="a", stream=stream, headers={"x-request-id": "my-id"})
         assert expect_error(answer, 500, "api_error") == "internal error (request id my-id)"

@@ -376,3 +376,47 @@ def test_a_log_without_a_reader_stops_nothing(log: Log, monkeypatch: pytest.Monk
         assert logs._handler._dropped == 1
         monkeypatch.undo()
     logs._handler._dropped = 0
+
+
+# What is kept of it.
+
+
+def kept(after: int) -> list[str]:
+    lines: list[str] = logs.tail.read(after, 5000, 1_000_000)["lines"]
+    return lines
+
+
+@pytest.fixture
+def now() -> int:
+    """The cursor behind all that was logged so far."""
+    cursor: int = logs.tail.read(None, 1, 1)["cursor"]
+    return cursor
+
+
+@pytest.mark.parametrize("style", ["pretty", "json"])
+def test_the_tail_holds_the_lines_as_they_are_printed(log: Log, now: int, style: str) -> None:
+    """Each of them, a trace's too, with the secrets unreadable."""
+    log.configure(style)
+    log.logger.info("the-token-1 is secret")
+    try:
+        raise ValueError("the-token-1")
+    except ValueError:
+        log.logger.exception("run failed")
+    lines = kept(now)
+    assert lines == log.written().splitlines()
+    assert len(lines) > 1
+    assert not any("the-token-1" in line for line in lines)
+
+
+def test_the_tail_holds_what_nobody_read(log: Log, now: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines that stderr did not take are there."""
+    log.configure()
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        log.logger.info("said to nobody")
+        monkeypatch.undo()
+    logs._handler._dropped = 0
+    [line] = kept(now)
+    assert line.endswith("said to nobody")

@@ -1,0 +1,211 @@
+"""One connection: its handshake, its requests one after another, its events."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+import gevent
+from gevent import Greenlet
+from marshmallow import ValidationError
+
+from app.auth import READ, Caller, Request
+from app.errors import Forbidden, GatewayError, InternalError, InvalidRequest, Overloaded
+from app.gateway_ws import frames
+from app.gateway_ws.frames import NO_ID, NoRequest, RequestFrame
+from app.gateway_ws.handshake import Greeting, Refused
+from app.gateway_ws.method import Call, Method
+from app.gateway_ws.params import load
+from app.gateway_ws.transport import POLICY, Closed, Socket
+from app.http.fields import first_fault
+from app.ids import new_uuid
+
+if TYPE_CHECKING:
+    from app.gateway_ws.plane import ControlPlane
+
+log = logging.getLogger("gateway.ws")
+
+MAX_PAYLOAD = 25 * 1024 * 1024
+MAX_BUFFERED = 50 * 1024 * 1024
+# Bytes of a message before the client is known.
+MAX_FIRST = 64 * 1024
+# Seconds between ticks; between pings, and until a silent peer is given up.
+TICK_EVERY = 15.0
+PING_EVERY = 25.0
+# Messages in a row that are no requests.
+MAX_BAD = 20
+# Requests of one connection that wait for something at the same time.
+MAX_WAITING = 64
+
+
+class Connection:
+    """A client, once ``greeting`` is there.
+
+    seen:            the request that opened it. watches_sessions, watched_keys: what it subscribed to.
+    """
+
+    __slots__ = (
+        "_bad",
+        "_plane",
+        "_seq",
+        "_waiting",
+        "greeting",
+        "id",
+        "next_ping",
+        "next_tick",
+        "nonce",
+        "opened",
+        "seen",
+        "socket",
+        "watched_keys",
+        "watches_sessions",
+    )
+
+    def __init__(self, plane: ControlPlane, socket: Socket, seen: Request) -> None:
+        self.id = new_uuid()
+        self.nonce = new_uuid()
+        self.socket = socket
+        self.seen = seen
+        self.opened = time.time()
+        self.greeting: Greeting | None = None
+        self.watches_sessions = False
+        self.watched_keys: set[str] = set()
+        self.next_ping = self.next_tick = 0.0
+        self._plane = plane
+        self._seq = 0
+        self._bad = 0
+        self._waiting: set[Greenlet[..., Any]] = set()
+
+    @property
+    def caller(self) -> Caller:
+        assert self.greeting is not None
+        return self.greeting.caller
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        return self.greeting.may if self.greeting is not None else frozenset()
+
+    @property
+    def client(self) -> dict[str, Any]:
+        return self.greeting.client if self.greeting is not None else {}
+
+    @property
+    def reads(self) -> bool:
+        """Whether it may hear what happens."""
+        return self.greeting is not None and READ in self.greeting.may
+
+    def require(self, scope: str) -> None:
+        """Raise Forbidden unless the client asked for ``scope`` and may have it."""
+        if scope not in self.scopes:
+            details = {"code": "MISSING_SCOPE", "missingScope": scope, "requiredScopes": [scope]}
+            raise Forbidden(f"missing scope: {scope}", details=details)
+
+    # What it is told. Nothing here waits.
+
+    def send(self, name: str, payload: Any) -> None:
+        self.send_rendered(name, frames.dumps(payload))
+
+    def send_rendered(self, name: str, payload: str, versions: str = "") -> None:
+        """The same with the payload as JSON, for an event that goes to many."""
+        self._seq += 1
+        self.socket.send(frames.event(name, payload, self._seq, versions))
+
+    def respond(self, id: str, payload: Any) -> None:
+        self.socket.send(frames.response(id, payload))
+
+    def fail(self, id: str, error: GatewayError) -> None:
+        self.socket.send(frames.failure(id, error))
+
+    def begin_liveness(self, now: float) -> None:
+        self.next_ping = now + PING_EVERY
+        self.next_tick = now + TICK_EVERY
+
+    def keep_alive(self, now: float) -> None:
+        """Called every now and then with ``time.monotonic()``."""
+        if now >= self.next_tick:
+            self.next_tick = now + TICK_EVERY
+            self.send("tick", {"ts": int(time.time() * 1000)})
+        if now >= self.next_ping:
+            if now - self.socket.heard > 2 * PING_EVERY:
+                log.info("connection %s: nothing was heard for %.0f s", self.id, now - self.socket.heard)
+                self.socket.outbox.drop()
+                return
+            self.next_ping = now + PING_EVERY
+            self.socket.ping()
+
+    # What it asks. In the greenlet of the connection.
+
+    def serve(self) -> None:
+        """From the challenge to the end. Returns when nothing more will be read."""
+        try:
+            self.socket.send(
+                frames.event("connect.challenge", frames.dumps({"nonce": self.nonce, "ts": int(self.opened * 1000)}))
+            )
+            self._greet(self.socket.receive())
+            self.socket.max_message = MAX_PAYLOAD
+            while True:
+                self._take(self.socket.receive())
+                # A peer that always has a next message waiting would keep all others from their turn.
+                gevent.sleep(0)
+        except Closed:
+            return
+        finally:
+            gevent.killall(list(self._waiting), block=False)
+
+    def _greet(self, message: str | bytes) -> None:
+        id = NO_ID
+        try:
+            try:
+                frame = frames.parse(message)
+            except NoRequest as fault:
+                id = fault.id
+                raise Refused(InvalidRequest("invalid handshake: first request must be connect")) from None
+            id = frame.id
+            self.respond(id, self._plane.welcome(self, frame))
+        except Refused as refused:
+            log.info("connection %s from %s refused: %s", self.id, self.seen.peer, refused.error.message)
+            self.fail(id, refused.error)
+            self.socket.close(refused.code, refused.error.message)
+            raise Closed from None
+
+    def _take(self, message: str | bytes) -> None:
+        try:
+            frame = frames.parse(message)
+            if frame.method == "connect":
+                raise NoRequest("connect is the first request only", frame.id)
+        except NoRequest as fault:
+            self.fail(fault.id, InvalidRequest(fault.reason))
+            self._bad += 1
+            if self._bad >= MAX_BAD:
+                self.socket.close(POLICY, f"{MAX_BAD} messages in a row were no requests")
+            return
+        self._bad = 0
+        method = self._plane.methods.get(frame.method)
+        if method is None:
+            self.fail(frame.id, InvalidRequest(f"unknown method: {frame.method[:100]}"))
+        elif not method.waits:
+            self._answer(method, frame)
+        elif len(self._waiting) >= MAX_WAITING:
+            busy = Overloaded(f"{MAX_WAITING} requests of this connection are waiting already", retry_after=1)
+            self.fail(frame.id, busy)
+        else:
+            worker = gevent.spawn(self._answer, method, frame)
+            self._waiting.add(worker)
+            worker.rawlink(self._waiting.discard)
+
+    def _answer(self, method: Method, frame: RequestFrame) -> None:
+        try:
+            self.require(method.scope)
+            params = load(method.params, frame.params)
+            self.respond(frame.id, method.work(Call(self._plane, self, frame.id, params)))
+        except ValidationError as error:
+            where, reason = first_fault(error.messages)
+            where = "params" if where == "_schema" else where
+            self.fail(frame.id, InvalidRequest(f"invalid {method.name} params: {where}: {reason}"[:500], param=where))
+        except GatewayError as error:
+            self.fail(frame.id, error)
+        except Exception:
+            reference = new_uuid()
+            log.exception("request %s (%s) of connection %s failed", reference, method.name, self.id)
+            self.fail(frame.id, InternalError(reference))

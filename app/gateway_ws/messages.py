@@ -1,0 +1,138 @@
+"""Messages of sessions as the protocol shows them.
+
+Source: what OpenClaw's ``chat.history`` answers; the published schema leaves messages open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from app.gateway_ws.usage import usage_of
+from app.providers.stream import Message
+from app.sessions.tables import DONE, FAILED, INTERRUPTED
+from app.sessions.transcript import Entry
+
+# Characters of one message.
+MAX_CHARS = 8_000
+# Bytes of all messages of an answer.
+MOST_BYTES = 6 * 1024 * 1024
+CUT_MARK = "\n…(truncated)…"
+
+_STOP_REASONS = {DONE: "stop", INTERRUPTED: "aborted", FAILED: "error"}
+
+
+def shown(entries: Sequence[Entry], max_chars: int = MAX_CHARS) -> list[dict[str, Any]]:
+    """Each message as ``{role, content: [parts], timestamp, __openclaw: {id, seq, runId, …}, …}``.
+
+    Roles are ``user``, ``assistant`` and ``toolResult``. What stands for a turn (usage, model, how it ended) stands on
+    its last message. max_chars: of each message; what is longer is cut, and ``__openclaw.truncated`` says so.
+    """
+    names = {id: name for entry in entries for id, name in _calls(entry.message)}
+    return [_shown(entry, names, max_chars) for entry in entries]
+
+
+def fitting(told: Sequence[dict[str, Any]], most_bytes: int = MOST_BYTES) -> list[dict[str, Any]]:
+    """The latest of these messages that have at most ``most_bytes`` together; one at least."""
+    kept = 0
+    for message in reversed(told):
+        most_bytes -= len(orjson.dumps(message)) + 1
+        if most_bytes < 0 and kept:
+            break
+        kept += 1
+    return list(told[len(told) - kept :])
+
+
+def parts(message: Message, max_chars: int = MAX_CHARS) -> list[dict[str, Any]]:
+    """The content of a user's message."""
+    return _content(message, _Room(max_chars))
+
+
+class _Room:
+    """What is left of the characters that a message may have."""
+
+    def __init__(self, characters: int) -> None:
+        self._left = characters
+        self.short = False
+
+    def take(self, text: str) -> str:
+        taken = text[: self._left]
+        self._left -= len(taken)
+        if len(taken) == len(text):
+            return text
+        mark = "" if self.short else CUT_MARK
+        self.short = True
+        return taken + mark
+
+
+def _shown(entry: Entry, names: Mapping[str, str], max_chars: int) -> dict[str, Any]:
+    message, room = entry.message, _Room(max_chars)
+    marks: dict[str, Any] = {"id": entry.id, "seq": entry.seq, "runId": entry.run_id}
+    wire: dict[str, Any] = {"role": message["role"], "timestamp": int(entry.at * 1000), "__openclaw": marks}
+    if message["role"] == "tool":
+        id = message["tool_call_id"]
+        wire |= {"role": "toolResult", "toolCallId": id, "isError": message.get("failed", False)}
+        if id in names:
+            wire["toolName"] = names[id]
+    wire["content"] = _content(message, room)
+    if message["role"] == "assistant":
+        wire |= _answer(entry)
+    if entry.end is not None and entry.end.status != DONE:
+        marks |= {"status": entry.end.status, "error": entry.end.error}
+    if room.short:
+        marks["truncated"] = True
+    return wire
+
+
+def _content(message: Message, room: _Room) -> list[dict[str, Any]]:
+    content = message.get("content") or ()
+    given = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    found = [{"type": "text", "text": room.take(part["text"])} if "text" in part else _image(part) for part in given]
+    return found + [_call(call, room) for call in message.get("tool_calls") or ()]
+
+
+def _image(part: Mapping[str, Any]) -> dict[str, Any]:
+    """An image is told of, not sent: it may have megabytes."""
+    head, _, data = str(part["image_url"]["url"]).partition(",")
+    kind = head.removeprefix("data:").partition(";")[0] if head.startswith("data:") else "image/*"
+    return {"type": "image", "mimeType": kind[:100], "omitted": True, "bytes": len(data) * 3 // 4}
+
+
+def _call(call: Mapping[str, Any], room: _Room) -> dict[str, Any]:
+    function = call["function"]
+    wire = {"type": "toolCall", "id": call["id"], "name": function["name"]}
+    text = function["arguments"]
+    taken = room.take(text)
+    arguments = _object(text) if taken == text else None
+    # What a model wrote for a caller's own tool may be no JSON.
+    return wire | ({"arguments": {}, "argumentsText": taken} if arguments is None else {"arguments": arguments})
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    try:
+        found = orjson.loads(text) if text.strip() else {}
+    except orjson.JSONDecodeError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _answer(entry: Entry) -> dict[str, Any]:
+    wire: dict[str, Any] = {}
+    if "tool_calls" in entry.message:
+        wire["stopReason"] = "toolUse"
+    elif entry.end is not None:
+        wire["stopReason"] = _STOP_REASONS[entry.end.status]
+    end = entry.end
+    if end is not None:
+        if end.model is not None:
+            provider, _, model = end.model.partition("/")
+            wire |= {"provider": provider, "model": model, "usage": usage_of(end.usage)}
+        if end.error is not None:
+            wire["errorMessage"] = end.error
+    return wire
+
+
+def _calls(message: Message) -> list[tuple[str, str]]:
+    return [(call["id"], call["function"]["name"]) for call in message.get("tool_calls") or ()]

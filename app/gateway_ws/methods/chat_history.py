@@ -1,0 +1,114 @@
+"""``chat.history`` and ``chat.inject``: what was said in a session."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.agents.run import Run
+from app.auth import ADMIN, READ
+from app.errors import InvalidRequest, NotFound
+from app.gateway_ws import messages, session_rows
+from app.gateway_ws.method import Call, Method
+from app.gateway_ws.params import Ignored, Text, not_here, params, whole
+from app.gateway_ws.session_keys import resolve
+from app.sessions import keys
+
+LIMIT, MAX_LIMIT = 200, 1000
+MAX_CHARS = 500_000
+# Characters of a text that is injected.
+MAX_INJECTED = 1_000_000
+
+_HISTORY = params(
+    sessionKey=Text(required=True),
+    agentId=Text(),
+    sessionId=Text(),
+    limit=whole(1, MAX_LIMIT),
+    offset=whole(0, 2**53),
+    maxChars=whole(1, MAX_CHARS),
+    cursor=not_here(),
+    messageId=not_here(),
+    # Nothing waits outside of its run here, so there is nothing to tell of it.
+    pendingBefore=Ignored(),
+    inputRunIds=Ignored(),
+)
+_INJECT = params(
+    sessionKey=Text(required=True),
+    agentId=Text(),
+    message=Text(MAX_INJECTED, required=True, strip=False),
+    label=Text(100, minimum=0),
+)
+
+
+def _history(call: Call) -> dict[str, Any]:
+    given, services = call.params, call.plane.services
+    agent, key = resolve(services.live.current, given["sessionKey"], given.get("agentId"))
+    offset, max_chars = given.get("offset", 0), given.get("maxChars", messages.MAX_CHARS)
+    # Asked first: a run that ends meanwhile is in the transcript.
+    active = services.runs.of_session(key)
+    found = services.sessions.transcript(key, given.get("limit", LIMIT), offset)
+    answer: dict[str, Any] = {
+        "sessionKey": key,
+        "messages": [],
+        "offset": offset,
+        "hasMore": False,
+        "totalMessages": 0,
+        "defaults": session_rows.defaults(services, agent),
+    }
+    if (wanted := given.get("sessionId")) is not None and (found is None or found.session_id != wanted):
+        raise NotFound(f"sessionId: {key} has another session by now")
+    stored: set[str] = set()
+    if found is not None:
+        stored = {entry.run_id for entry in found.entries}
+        told = messages.fitting(messages.shown(found.entries, max_chars))
+        more = found.more or len(told) < len(found.entries)
+        answer |= {
+            "sessionId": found.session_id,
+            "messages": told,
+            "hasMore": more,
+            **({"nextOffset": offset + len(told)} if more else {}),
+            **({"truncated": True} if len(told) < len(found.entries) else {}),
+            "totalMessages": found.total,
+        }
+        if (info := services.sessions.info(key, texts=True)) is not None:
+            answer["sessionInfo"] = session_rows.row(services, info)
+    at_work = [run for run in active if run.turn.messages and run.ended is None and run.id not in stored]
+    if at_work:
+        answer["inFlightRun"] = _in_flight(at_work[0], max_chars)
+    return answer
+
+
+def _in_flight(run: Run, max_chars: int) -> dict[str, Any]:
+    """A turn that is being answered and is not in the transcript yet. message: what it answers."""
+    return {
+        "runId": run.id,
+        "text": run.answer.text[-MAX_CHARS:],
+        "startedAt": int(run.started * 1000),
+        "message": {
+            "role": "user",
+            "content": messages.parts(run.turn.messages[-1], max_chars),
+            "timestamp": int(run.started * 1000),
+        },
+    }
+
+
+def _inject(call: Call) -> dict[str, Any]:
+    given, services = call.params, call.plane.services
+    agent, key = resolve(services.live.current, given["sessionKey"], given.get("agentId"))
+    try:
+        keys.check_not_reserved(key)
+    except InvalidRequest as error:
+        raise InvalidRequest(f"sessionKey: {error.message}", param="sessionKey") from None
+    text = f"[{given['label']}]\n\n{given['message']}" if given.get("label") else given["message"]
+    if not text.strip():
+        raise InvalidRequest("message: must not be empty", param="message")
+    entry = services.sessions.inject(key, agent.id, text, services.runs.fresh_since())
+    (message,) = messages.shown([entry], len(text))
+    event = {"runId": entry.run_id, "sessionKey": key, "agentId": agent.id, "seq": 0, "state": "final"}
+    call.plane.broadcast("chat", {**event, "message": message})
+    return {"ok": True, "messageId": entry.id, "messageSeq": entry.seq}
+
+
+METHODS = (
+    Method("chat.history", READ, _HISTORY, _history),
+    Method("chat.inject", ADMIN, _INJECT, _inject),
+)

@@ -1,0 +1,274 @@
+"""All connections of this process, and what they are told."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import gevent
+
+from app.agents.run import Run
+from app.auth import Request
+from app.errors import Overloaded
+from app.gateway_ws import frames
+from app.gateway_ws.connection import MAX_BUFFERED, MAX_PAYLOAD, TICK_EVERY, Connection
+from app.gateway_ws.frames import RequestFrame
+from app.gateway_ws.handshake import ROLE, greet
+from app.gateway_ws.health import Health
+from app.gateway_ws.messages import shown
+from app.gateway_ws.method import Method
+from app.gateway_ws.presence import Presence
+from app.gateway_ws.run_feed import RunFeed
+from app.gateway_ws.session_keys import MAIN_KEY, main_session
+from app.gateway_ws.transport import NORMAL, RESTART, Socket
+from app.http.entry import Entry
+from app.services import Services
+from app.sessions.changes import Change
+from app.version import VERSION
+
+log = logging.getLogger("gateway.ws")
+
+# Every event that is sent; the schema of each payload is in the published contract.
+EVENTS = (
+    "connect.challenge",
+    "agent",
+    "chat",
+    "config.changed",
+    "health",
+    "presence",
+    "session.message",
+    "sessions.changed",
+    "shutdown",
+    "tick",
+)
+
+# Seconds within which a client has to say who it is, and how many may be about to.
+CONNECT_WITHIN = 15.0
+MAX_UNKNOWN = 1000
+# Characters of one message of a session that is told as an event.
+MAX_TOLD = 100_000
+# Seconds between two looks at every connection.
+LOOK_EVERY = 1.0
+# Bytes that may wait for slow readers, together.
+MAX_BUFFERED_ALL = 256 * 1024 * 1024
+
+
+class ControlPlane:
+    """The door's own state: who is connected and what they know.
+
+    methods: by name. connections: those that were let in.
+    """
+
+    def __init__(self, services: Services, entry: Entry, methods: Mapping[str, Method]) -> None:
+        self.services = services
+        self.methods = methods
+        self.connections: set[Connection] = set()
+        self.health = Health(services)
+        self.presence = Presence(self)
+        self._entry = entry
+        self._unknown: set[Connection] = set()
+        self._feeds: dict[str, RunFeed] = {}
+        self._looking = False
+        self._health_told = 0
+        services.runs.watch(self._run_begins)
+        services.sessions.watch(self._session_changed)
+        services.live.subscribe(lambda _: self.broadcast("config.changed", self._config_changed()))
+
+    # Connections.
+
+    def admit(self) -> None:
+        """Raises Overloaded when too many are about to connect, or the gateway drains."""
+        if self.services.runs.draining:
+            raise Overloaded("the gateway is shutting down", retry_after=5)
+        if len(self._unknown) >= MAX_UNKNOWN:
+            raise Overloaded(f"{MAX_UNKNOWN} clients are connecting already", retry_after=2)
+
+    def serve(self, socket: Socket, seen: Request) -> None:
+        """Serve one connection to its end."""
+        connection = Connection(self, socket, seen)
+        self._unknown.add(connection)
+        self._look_after()
+        try:
+            connection.serve()
+        except Exception:
+            log.exception("connection %s failed", connection.id)
+        finally:
+            self._unknown.discard(connection)
+            if connection in self.connections:
+                self.connections.discard(connection)
+                self.presence.changed(connection)
+            socket.finish()
+
+    def welcome(self, connection: Connection, frame: RequestFrame) -> dict[str, Any]:
+        """Let a client in: the payload of ``hello-ok``. Raises Refused."""
+        settings = self.services.live.current
+        greeting = greet(frame, connection.nonce, connection.seen, self._entry, settings.gateway.auth)
+        # Asks the database at times: nothing may be sent to the client before its answer is.
+        health = self.health.payload()
+        connection.greeting = greeting
+        self._unknown.discard(connection)
+        if not self.connections:
+            # Nobody listened until now.
+            for run in self.services.runs:
+                self._follow(run)
+        self.connections.add(connection)
+        connection.begin_liveness(time.monotonic())
+        self.presence.changed(connection)
+        log.info(
+            "connection %s: %s %s from %s, scopes %s",
+            connection.id,
+            greeting.client["id"],
+            greeting.client["version"],
+            greeting.caller.address,
+            ",".join(greeting.scopes) or "none",
+        )
+        return self._hello(connection, health)
+
+    def _hello(self, connection: Connection, health: dict[str, Any]) -> dict[str, Any]:
+        settings = self.services.live.current
+        greeting = connection.greeting
+        assert greeting is not None
+        snapshot: dict[str, Any] = {
+            "presence": [],
+            "health": {},
+            "stateVersion": self._versions(),
+            "uptimeMs": int((time.time() - self.services.started) * 1000),
+            "sessionDefaults": {
+                "defaultAgentId": settings.default_agent,
+                "mainKey": MAIN_KEY,
+                "mainSessionKey": main_session(settings.default_agent),
+            },
+            "authMode": settings.gateway.auth.mode,
+        }
+        if connection.reads:
+            snapshot |= {
+                "presence": self.presence.entries(),
+                "health": health,
+                "configPath": str(settings.path),
+                "stateDir": str(settings.state_dir),
+            }
+        return {
+            "type": "hello-ok",
+            "protocol": greeting.protocol,
+            "server": {"version": VERSION, "connId": connection.id},
+            "features": {"methods": list(self.methods), "events": list(EVENTS)},
+            "snapshot": snapshot,
+            "auth": {"role": ROLE, "scopes": list(greeting.scopes)},
+            "policy": {
+                "maxPayload": MAX_PAYLOAD,
+                "maxBufferedBytes": MAX_BUFFERED,
+                "tickIntervalMs": int(TICK_EVERY * 1000),
+            },
+        }
+
+    # Events.
+
+    def broadcast(
+        self,
+        name: str,
+        payload: Any,
+        *,
+        to: Callable[[Connection], bool] | None = None,
+        versions: bool = False,
+    ) -> None:
+        """Send an event to all who may read, or those of them for whom ``to`` holds. Never waits."""
+        hearing = [each for each in self.connections if each.reads and (to is None or to(each))]
+        if not hearing:
+            return
+        text = frames.dumps(payload)
+        state = frames.dumps(self._versions()) if versions else ""
+        for connection in hearing:
+            connection.send_rendered(name, text, state)
+
+    def _versions(self) -> dict[str, int]:
+        return {"presence": self.presence.version, "health": self.health.version}
+
+    def _config_changed(self) -> dict[str, Any]:
+        return {"ts": int(time.time() * 1000), "path": str(self.services.live.current.path)}
+
+    def _run_begins(self, run: Run) -> None:
+        if self.connections:
+            self._follow(run)
+
+    def _follow(self, run: Run) -> None:
+        # Where nothing was said, as when a history is compacted, nothing is answered.
+        if run.id not in self._feeds and run.turn.messages:
+            self._feeds[run.id] = RunFeed(self, run, lambda: self._feeds.pop(run.id, None))
+
+    def _session_changed(self, change: Change) -> None:
+        watching = [each for each in self.connections if change.key in each.watched_keys]
+        for message in shown(change.messages, MAX_TOLD) if watching else ():
+            self.broadcast(
+                "session.message",
+                {
+                    "sessionKey": change.key,
+                    "agentId": change.agent_id,
+                    "runId": change.run_id,
+                    "messageId": message["__openclaw"]["id"],
+                    "messageSeq": message["__openclaw"]["seq"],
+                    "message": message,
+                },
+                to=watching.__contains__,
+            )
+        self.sessions_changed(change.key, change.agent_id, change.kind)
+
+    def sessions_changed(self, key: str, agent_id: str, reason: str, **more: Any) -> None:
+        """Tell those who subscribed that a session is another than before."""
+        payload = {"sessionKey": key, "agentId": agent_id, "reason": reason, "ts": int(time.time() * 1000), **more}
+        self.broadcast("sessions.changed", payload, to=lambda connection: connection.watches_sessions)
+
+    # Liveness and the end.
+
+    def _look_after(self) -> None:
+        if not self._looking:
+            self._looking = True
+            gevent.spawn(self._look)
+
+    def _look(self) -> None:
+        """Look at every connection again and again, while there are any."""
+        try:
+            while self._unknown or self.connections:
+                gevent.sleep(LOOK_EVERY)
+                try:
+                    self._look_once()
+                except Exception:
+                    # Whatever it is, the next look must come: nobody else closes silent connections.
+                    log.exception("looking after connections failed")
+        finally:
+            self._looking = False
+
+    def _look_once(self) -> None:
+        now = time.time()
+        for connection in list(self._unknown):
+            if now - connection.opened > CONNECT_WITHIN:
+                connection.socket.close(NORMAL, "no connect came")
+        self._keep_alive(list(self.connections))
+        self.health.look()
+        if self.health.version != self._health_told:
+            self._health_told = self.health.version
+            self.broadcast("health", self.health.payload(), versions=True)
+
+    def _keep_alive(self, connections: list[Connection]) -> None:
+        now = time.monotonic()
+        for index, connection in enumerate(connections):
+            connection.keep_alive(now)
+            if index % 100 == 99:
+                gevent.sleep(0)
+        waiting = sum(connection.socket.outbox.size for connection in connections)
+        while waiting > MAX_BUFFERED_ALL:
+            slowest = max(connections, key=lambda connection: connection.socket.outbox.size)
+            waiting -= slowest.socket.outbox.size
+            slowest.socket.give_up()
+
+    def announce_shutdown(self, reason: str, restart_expected_ms: int) -> None:
+        """Tell everybody that the gateway is about to end, while its runs still do."""
+        payload = {"reason": reason, "restartExpectedMs": restart_expected_ms}
+        for connection in self.connections:
+            connection.send("shutdown", payload)
+
+    def close(self) -> None:
+        """Close every connection, so that its client connects again to what comes next."""
+        for connection in [*self.connections, *self._unknown]:
+            connection.socket.close(RESTART, "service restart")

@@ -1,0 +1,72 @@
+"""Who is connected."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import gevent
+
+if TYPE_CHECKING:
+    from app.gateway_ws.connection import Connection
+    from app.gateway_ws.plane import ControlPlane
+
+# Entries that are told at once, the latest first.
+MAX_ENTRIES = 100
+# Seconds between two events: everybody is told about everybody, so that many clients are told less often.
+EVERY, EVERY_PER_CLIENT = 0.5, 0.005
+# Command lines and probes come and go: they are listed while they are there, and nobody is told.
+_FLEETING = frozenset({"cli", "probe"})
+
+
+class Presence:
+    """version: counts the changes."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self.version = 1
+        self._plane = plane
+        self._telling = False
+
+    def entries(self) -> list[dict[str, Any]]:
+        """``PresenceEntry`` of the published schema for each connection."""
+        latest = sorted(self._plane.connections, key=lambda connection: -connection.opened)[:MAX_ENTRIES]
+        return [_entry(connection) for connection in latest]
+
+    def changed(self, connection: Connection) -> None:
+        """``connection`` came or went. Those who may read are told a moment later, of all changes at once."""
+        if connection.client.get("mode") in _FLEETING:
+            return
+        self.version += 1
+        if not self._telling:
+            self._telling = True
+            gevent.spawn_later(EVERY + EVERY_PER_CLIENT * len(self._plane.connections), self._tell)
+
+    def _tell(self) -> None:
+        self._telling = False
+        self._plane.broadcast("presence", {"presence": self.entries()}, versions=True)
+
+
+def _entry(connection: Connection) -> dict[str, Any]:
+    greeting = connection.greeting
+    assert greeting is not None
+    client, now = greeting.client, int(time.time() * 1000)
+    entry: dict[str, Any] = {
+        "host": client.get("displayName") or client["id"],
+        "ip": greeting.caller.address,
+        "version": client["version"],
+        "platform": client["platform"],
+        "deviceFamily": client.get("deviceFamily"),
+        "modelIdentifier": client.get("modelIdentifier"),
+        "timeZone": client.get("timeZone"),
+        "mode": client["mode"],
+        "instanceId": client.get("instanceId") or connection.id,
+        "deviceId": greeting.device_id,
+        "reason": "connect",
+        "roles": ["operator"],
+        "scopes": list(greeting.scopes),
+        "ts": now,
+        "onlineSince": int(connection.opened * 1000),
+    }
+    if greeting.caller.mode == "trusted-proxy" and greeting.caller.identity:
+        entry["user"] = {"id": greeting.caller.identity}
+    return {name: value for name, value in entry.items() if value not in (None, "")}

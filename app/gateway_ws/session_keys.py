@@ -1,0 +1,45 @@
+"""Which session a parameter means."""
+
+from __future__ import annotations
+
+from app.config.settings import Agent, Settings
+from app.errors import InvalidRequest
+from app.sessions import keys
+
+MAIN_KEY = "main"
+
+
+def main_session(agent_id: str) -> str:
+    return f"agent:{agent_id}:{MAIN_KEY}"
+
+
+def resolve(
+    settings: Settings, key: str, agent_id: str | None = None, *, param: str = "sessionKey"
+) -> tuple[Agent, str]:
+    """(the agent, the full key) of ``main``, a bare key, or ``agent:<id>:…``. Raises InvalidRequest.
+
+    A bare key belongs to the agent that ``agent_id`` names, else to the default agent.
+    """
+    named = keys.named_agent(key)
+    if agent_id is not None:
+        agent = agent_of(settings, agent_id)
+        if named is not None and named != agent.id:
+            raise InvalidRequest(f"{param}: belongs to agent {named!r}, not to {agent.id!r}", param=param)
+    else:
+        agent = agent_of(settings, named or settings.default_agent)
+    try:
+        return agent, keys.of_header(agent.id, key)
+    except InvalidRequest as error:
+        raise InvalidRequest(f"{param}: {error.message}", param=param) from None
+
+
+def agent_of(settings: Settings, agent_id: str) -> Agent:
+    """Raises InvalidRequest with the protocol's details for an agent that doesn't exist."""
+    found = settings.agents.get(agent_id.strip().lower())
+    if found is None:
+        raise InvalidRequest(
+            f"agentId: unknown agent {agent_id[:100]!r}; agents are {', '.join(list(settings.agents)[:50])}",
+            param="agentId",
+            details={"code": "UNKNOWN_AGENT_ID", "agentId": agent_id[:100]},
+        )
+    return found

@@ -1,0 +1,197 @@
+"""One WebSocket on gunicorn's socket: what simple-websocket leaves to be desired under gevent.
+
+Its own class has a second greenlet for reading, cuts large frames, queues without bound and takes compressed messages
+of any size. Here the greenlet that serves the connection reads, and all writing goes through an outbox.
+Source: RFC 6455; the close codes are in section 7.4.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from typing import Any
+
+import gevent
+from gunicorn.util import close_graceful
+from simple_websocket import Server
+from wsproto.events import (
+    AcceptConnection,
+    BytesMessage,
+    CloseConnection,
+    Message,
+    Ping,
+    Pong,
+    Request,
+    TextMessage,
+)
+from wsproto.utilities import ProtocolError
+
+from app.errors import InvalidRequest
+from app.gateway_ws.outbox import Outbox
+
+log = logging.getLogger("gateway.ws")
+
+RECEIVE_BYTES = 64 * 1024
+# Bytes of a close frame's reason.
+MAX_REASON = 123
+
+# Seconds in which a closing connection may take what was written to it, and then say that it closes, too.
+FLUSH_SECONDS = 2.0
+LINGER_SECONDS = 2.0
+# A peer that is told that its message is too large is still sending it: closing at once would reset the connection
+# before it can read why.
+LINGER_BYTES = 64 * 1024 * 1024
+
+NORMAL, GOING_AWAY, PROTOCOL_ERROR, POLICY, TOO_BIG, RESTART, TRY_LATER = 1000, 1001, 1002, 1008, 1009, 1012, 1013
+
+
+class Closed(Exception):
+    """The connection is closed or closing: nothing more is read from it."""
+
+
+class _Interrupted(OSError):
+    """Thrown into the greenlet that waits for bytes, when another closes the connection."""
+
+
+class _OwnGreenlet:
+    """In the place of simple-websocket's reading thread: the greenlet of the view reads."""
+
+    name = ""
+
+    def __init__(self, target: Any) -> None:
+        pass
+
+    def start(self) -> None:
+        pass
+
+
+class Socket(Server):  # type: ignore[misc]
+    """A server's end. ``receive`` and ``finish`` belong to the greenlet that made it, the rest may be called by all.
+
+    max_message: bytes that one message may have; may be changed at any time.
+    heard:       ``time.monotonic()`` when the peer last sent anything.
+
+    Raises InvalidRequest when the request is no valid opening handshake.
+    """
+
+    def __init__(self, environ: dict[str, Any], *, max_message: int, max_buffered: int) -> None:
+        self.max_message = max_message
+        self.heard = time.monotonic()
+        self._messages: deque[str | bytes] = deque()
+        self._parts: list[Any] = []
+        self._size = 0
+        self._closing = False
+        self.outbox = Outbox(environ["gunicorn.socket"], max_buffered, self.give_up)
+        try:
+            super().__init__(environ, thread_class=_OwnGreenlet)
+        except ProtocolError as error:
+            raise InvalidRequest(f"not a WebSocket handshake: {error}"[:300]) from None
+
+    def receive(self, timeout: float | None = None) -> str | bytes:
+        """The next message. Raises Closed."""
+        while not self._messages:
+            if self._closing:
+                raise Closed
+            self._read()
+        return self._messages.popleft()
+
+    @property
+    def has_message(self) -> bool:
+        """Whether ``receive`` would return at once."""
+        return bool(self._messages)
+
+    def send(self, data: str) -> None:
+        """Write a text message behind all that waits; never waits itself. Does nothing on a closed connection."""
+        if not self._closing:
+            self.outbox.put(self.ws.send(Message(data=data)))
+
+    def ping(self) -> None:
+        if not self._closing:
+            self.outbox.put(self.ws.send(Ping()))
+
+    def close(self, reason: int | None = None, message: str | None = None) -> None:
+        """Say why, behind all that waits, and read no more. Returns at once; ``finish`` does the rest."""
+        if self._closing:
+            return
+        self.outbox.put(self._close_frame(reason or NORMAL, message))
+        self._end_reading()
+
+    def give_up(self) -> None:
+        """The peer doesn't read: what waits for it is dropped."""
+        if not self._closing:
+            log.warning("a client that does not read is closed: %d bytes were waiting for it", self.outbox.size)
+            self.outbox.replace(self._close_frame(TRY_LATER, "too slow: more is waiting than this gateway keeps"))
+            self._end_reading()
+
+    def finish(self) -> None:
+        """Give the peer time to take what was written and to close as well, then end the connection."""
+        self.close()
+        if self.outbox.flush(FLUSH_SECONDS):
+            close_graceful(self.sock, LINGER_SECONDS, LINGER_BYTES)
+        else:
+            self.outbox.drop()
+
+    # In the place of simple-websocket's.
+
+    def _handle_events(self) -> bool:
+        for event in self.ws.events():
+            if isinstance(event, (TextMessage, BytesMessage)):
+                self._take(event)
+            elif isinstance(event, Ping):
+                self.outbox.put(self.ws.send(event.response()))
+            elif isinstance(event, Request):
+                # No compression: each connection would keep 300 KB for it, and a small frame could become a huge one.
+                self.outbox.put(self.ws.send(AcceptConnection()))
+            elif isinstance(event, CloseConnection):
+                # The peer's own, or wsproto's for what the peer must not send.
+                self.close(event.code if event.code in _ANSWERABLE else NORMAL, event.reason)
+            elif not isinstance(event, Pong):
+                raise AssertionError(f"unexpected {event}")
+            if self._closing:
+                return False
+        return True
+
+    def _read(self) -> None:
+        try:
+            data = self.sock.recv(RECEIVE_BYTES)
+        except OSError:
+            data = b""
+        if self._closing:
+            raise Closed
+        if not data:
+            self._end_reading()
+            self.outbox.drop()
+            raise Closed
+        self.heard = time.monotonic()
+        self.ws.receive_data(data)
+        self._handle_events()
+
+    def _take(self, event: Any) -> None:
+        part = event.data
+        self._size += len(part) if isinstance(part, (bytes, bytearray)) or part.isascii() else len(part.encode())
+        if self._size > self.max_message:
+            self._parts.clear()
+            self.close(TOO_BIG, f"a message may have {self.max_message:,} bytes here")
+            return
+        self._parts.append(part)
+        if event.message_finished:
+            empty = "" if isinstance(event, TextMessage) else b""
+            self._messages.append(empty.join(self._parts) if len(self._parts) > 1 else part)
+            self._parts.clear()
+            self._size = 0
+
+    def _close_frame(self, code: int, message: str | None) -> bytes:
+        text = (message or "").encode()[:MAX_REASON].decode(errors="ignore")
+        frame: bytes = self.ws.send(CloseConnection(code, text or None))
+        return frame
+
+    def _end_reading(self) -> None:
+        self._closing = True
+        self.connected = False
+        # Without effect unless a greenlet waits for bytes.
+        gevent.get_hub().cancel_wait(self.sock._read_event, _Interrupted())
+
+
+# Codes that may stand in a close frame (RFC 6455, 7.4.1 and 7.4.2).
+_ANSWERABLE = frozenset({1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, *range(3000, 5000)})

@@ -58,13 +58,13 @@ MAX_BUFFERED_ALL = 256 * 1024 * 1024
 class ControlPlane:
     """The door's own state: who is connected and what they know.
 
-    methods: by name. connections: those that were let in.
+    methods: by name. connections: those that were let in, in the order in which they were.
     """
 
     def __init__(self, services: Services, entry: Entry, methods: Mapping[str, Method]) -> None:
         self.services = services
         self.methods = methods
-        self.connections: set[Connection] = set()
+        self.connections: dict[Connection, None] = {}
         self.health = Health(services)
         self.presence = Presence(self)
         self._entry = entry
@@ -97,7 +97,7 @@ class ControlPlane:
         finally:
             self._unknown.discard(connection)
             if connection in self.connections:
-                self.connections.discard(connection)
+                del self.connections[connection]
                 self.presence.changed(connection)
             socket.finish()
 
@@ -113,7 +113,7 @@ class ControlPlane:
             # Nobody listened until now.
             for run in self.services.runs:
                 self._follow(run)
-        self.connections.add(connection)
+        self.connections[connection] = None
         connection.begin_liveness(time.monotonic())
         self.presence.changed(connection)
         log.info(

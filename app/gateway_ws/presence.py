@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -29,8 +30,7 @@ class Presence:
 
     def entries(self) -> list[dict[str, Any]]:
         """``PresenceEntry`` of the published schema for each connection."""
-        latest = sorted(self._plane.connections, key=lambda connection: -connection.opened)[:MAX_ENTRIES]
-        return [_entry(connection) for connection in latest]
+        return [_entry(connection) for connection in islice(reversed(self._plane.connections), MAX_ENTRIES)]
 
     def changed(self, connection: Connection) -> None:
         """``connection`` came or went. Those who may read are told a moment later, of all changes at once."""

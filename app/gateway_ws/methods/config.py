@@ -63,8 +63,7 @@ def _get(call: Call) -> dict[str, Any]:
 def _snapshot(environment: Environment) -> dict[str, Any]:
     """The file as it is now; what is wrong with it is told, and then nothing else of it."""
     told: dict[str, Any] = {"path": str(environment.config_path)}
-    text: str | None = None
-    shown = EMPTY
+    text = shown = None
     faults: Iterable[Fault] = ()
     warnings: tuple[str, ...] = ()
     try:
@@ -74,10 +73,10 @@ def _snapshot(environment: Environment) -> dict[str, Any]:
             warnings = check(text, environment).warnings
     except ConfigError as error:
         faults = error.faults
-    parsed = parse(shown, environment.config_path.name)
+    parsed = parse(shown or EMPTY, environment.config_path.name)
     return told | {
         "exists": environment.config_path.exists(),
-        "raw": shown if text is not None else None,
+        "raw": shown,
         "parsed": parsed,
         "config": parsed,
         "hash": hash_of(text),

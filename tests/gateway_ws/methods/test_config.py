@@ -124,6 +124,7 @@ def test_a_broken_file_is_told_without_its_text(own: Gateway) -> None:
     with connected(own) as client:
         read = client.call("config.get", {})
         assert (read["valid"], read["exists"]) == (False, True)
+        assert read["raw"] is None
         assert "openclaw.json:1" in read["issues"][0]["path"]
         assert "very-secret-token" not in json.dumps(read)
 

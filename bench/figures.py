@@ -33,6 +33,10 @@ def share(part: float) -> str:
     return f"{part:.2f}"
 
 
+def percent(part: float) -> str:
+    return f"{part:.1%}"
+
+
 @dataclass(frozen=True)
 class Row:
     what: str

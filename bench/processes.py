@@ -44,8 +44,16 @@ class Target:
         """Bytes resident in the worker, shared pages included."""
         return int(self.worker().memory_info().rss)
 
-    def measure(self, kind: str, model: str, **numbers: float) -> dict[str, float]:
-        with self.load(kind, model, **numbers) as load:
+    def busy(self, seconds: float) -> float:
+        """The share of a core that the worker takes for so long."""
+        worker = self.worker()
+        before = worker.cpu_times()
+        time.sleep(seconds)
+        after = worker.cpu_times()
+        return (after.user + after.system - before.user - before.system) / seconds
+
+    def measure(self, kind: str, model: str, by: str = "bench.load", **numbers: float) -> dict[str, float]:
+        with self.load(kind, model, by, **numbers) as load:
             figures, faults = load.communicate()
         if load.returncode:
             raise Broken(f"{self.name}: {faults}")
@@ -53,18 +61,24 @@ class Target:
 
     def memory_with(self, streams: int) -> int:
         """The same while so many streams are open and silent after their first token."""
-        with self.load("held", "held", count=streams) as load:
+        with self.holding("held", "held", count=streams):
+            return self.memory()
+
+    @contextmanager
+    def holding(self, kind: str, model: str, by: str = "bench.load", **numbers: float) -> Iterator[None]:
+        """While the load says that it holds what it opened."""
+        with self.load(kind, model, by, **numbers) as load:
             assert load.stdout
             assert load.stderr
             if not load.stdout.readline():
                 raise Broken(f"{self.name}: {load.stderr.read()}")
-            return self.memory()
+            yield
 
     @contextmanager
-    def load(self, kind: str, model: str, **numbers: float) -> Iterator["subprocess.Popen[str]"]:
+    def load(self, kind: str, model: str, by: str, **numbers: float) -> Iterator["subprocess.Popen[str]"]:
         job = {"kind": kind, "port": self.port, "model": self.models[model], "token": self.token, **numbers}
         pipe = subprocess.PIPE
-        with running([PYTHON, "-m", "bench.load", json.dumps(job)], stdin=pipe, stdout=pipe, stderr=pipe) as load:
+        with running([PYTHON, "-m", by, json.dumps(job)], stdin=pipe, stdout=pipe, stderr=pipe) as load:
             yield load
 
 
@@ -91,6 +105,13 @@ def stack(folder: Path) -> Iterator[tuple[Target, Target, Target]]:
     with ExitStack() as servers:
         behind = servers.enter_context(provider(folder))
         yield behind, servers.enter_context(bare(folder, behind)), servers.enter_context(gateway(folder, behind))
+
+
+@contextmanager
+def gateway_alone(folder: Path) -> Iterator[Target]:
+    """The gateway and its provider, for what the bare route does not have."""
+    with provider(folder) as behind, gateway(folder, behind) as target:
+        yield target
 
 
 @contextmanager

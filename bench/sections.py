@@ -8,12 +8,15 @@ from operator import sub, truediv
 from pathlib import Path
 from statistics import median
 
-from bench.figures import Figures, kilobytes, megabytes, milliseconds, per_second, share
-from bench.processes import Target, stack
+from bench.figures import Figures, kilobytes, megabytes, milliseconds, per_second, percent, share
+from bench.processes import Target, gateway_alone, stack
 
 CALLERS = (1, 8, 32)
 STREAMS = 500
 FEW_CALLS = 100
+READERS = 500
+CLIENTS = (1, 32)
+SOCKETS = "bench.sockets"
 
 # What two measurements of the same thing may differ by.
 LATENCY_NOISE = 1.15
@@ -30,6 +33,8 @@ class Plan:
     stream_seconds: float = 5.0
     worker_rounds: int = 3
     many_calls: int = 10_000
+    connections: int = 2_000
+    idle_seconds: float = 20.0
 
 
 def warm(target: Target, calls: int = FEW_CALLS) -> None:
@@ -121,9 +126,61 @@ def flat(plan: Plan, folder: Path, figures: Figures) -> None:
         )
 
 
+def connections(plan: Plan, folder: Path, figures: Figures) -> None:
+    each, busy = [], []
+    for _ in range(plan.worker_rounds):
+        with gateway_alone(folder) as gateway:
+            warm(gateway)
+            before = gateway.memory()
+            with gateway.holding("idle", "m", SOCKETS, count=plan.connections):
+                busy.append(gateway.busy(plan.idle_seconds))
+                each.append((gateway.memory() - before) / plan.connections)
+    what = f"of {plan.connections:,} idle connections"
+    figures.add(f"memory of each {what}", kilobytes, gateway=median(each))
+    figures.add(f"CPU of the worker, of one core, {what}", percent, gateway=median(busy))
+    figures.limit(f"memory of each {what}", kilobytes, median(each), at_most=80e3)
+
+
+def events(plan: Plan, folder: Path, figures: Figures) -> None:
+    with gateway_alone(folder) as gateway:
+        warm(gateway)
+        rounds = [
+            gateway.measure("events", "paced", SOCKETS, count=READERS, seconds=plan.stream_seconds)
+            for _ in range(plan.stream_rounds)
+        ]
+
+    def middle(key: str) -> float:
+        return median(measured[key] for measured in rounds)
+
+    what = f"a run's 50 tokens/s to {READERS} connections"
+    for event, suffix in (("agent", ""), ("chat", "_chat")):
+        for key, unit in (("p50", milliseconds), ("p99", milliseconds), ("arrived", share)):
+            which = f"lateness, {key}" if key != "arrived" else "share of tokens that came"
+            figures.add(f"{what}, event {event}: {which}", unit, gateway=middle(key + suffix))
+    figures.add(f"{what}: CPU of the readers, of one core", percent, gateway=middle("busy"))
+    figures.limit(f"{what}, lateness p99", milliseconds, middle("p99"), at_most=0.1)
+
+
+def health(plan: Plan, folder: Path, figures: Figures) -> None:
+    rounds: dict[int, list[dict[str, float]]] = defaultdict(list)
+    with gateway_alone(folder) as gateway:
+        warm(gateway)
+        for _ in range(plan.call_rounds):
+            for count in CLIENTS:
+                measured = gateway.measure("health", "m", SOCKETS, count=count, seconds=plan.call_seconds)
+                rounds[count].append(measured)
+    for count, of_one in rounds.items():
+        where = f"on {count} connections" if count > 1 else "on one connection"
+        figures.add(f"health {where}", per_second, gateway=median(measured["rate"] for measured in of_one))
+        figures.add(f"health {where}, p99", milliseconds, gateway=median(measured["p99"] for measured in of_one))
+
+
 SECTIONS: dict[str, Callable[[Plan, Path, Figures], None]] = {
     "calls": calls,
     "streams": streams,
     "memory": memory,
     "flat": flat,
+    "connections": connections,
+    "events": events,
+    "health": health,
 }

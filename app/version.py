@@ -1,3 +1,3 @@
 """Which version this is."""
 
-VERSION = "0.3.0"
+VERSION = "0.1.0"

@@ -104,12 +104,12 @@ class Connection:
     # What it is told. Nothing here waits.
 
     def send(self, name: str, payload: Any) -> None:
-        self.send_rendered(name, frames.dumps(payload))
+        self.send_rendered(frames.event(name, payload))
 
-    def send_rendered(self, name: str, payload: str, versions: str = "") -> None:
-        """The same with the payload as JSON, for an event that goes to many."""
+    def send_rendered(self, event: bytes) -> None:
+        """The same for what ``frames.event`` made, once for many connections."""
         self._seq += 1
-        self.socket.send(frames.event(name, payload, self._seq, versions))
+        self.socket.send(frames.numbered(event, self._seq))
 
     def respond(self, id: str, payload: Any) -> None:
         self.socket.send(frames.response(id, payload))
@@ -139,9 +139,8 @@ class Connection:
     def serve(self) -> None:
         """From the challenge to the end. Returns when nothing more will be read."""
         try:
-            self.socket.send(
-                frames.event("connect.challenge", frames.dumps({"nonce": self.nonce, "ts": int(self.opened * 1000)}))
-            )
+            challenge = {"nonce": self.nonce, "ts": int(self.opened * 1000)}
+            self.socket.send(frames.unnumbered(frames.event("connect.challenge", challenge)))
             self._greet(self.socket.receive())
             self.socket.max_message = MAX_PAYLOAD
             while True:

@@ -5,6 +5,7 @@ Source: ``protocol.schema.json`` of the npm package ``@openclaw/gateway-protocol
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -72,20 +73,27 @@ def parse(message: str | bytes) -> RequestFrame:
     return RequestFrame(frame["id"], frame["method"], frame.get("params"))
 
 
-def response(id: str, payload: Any) -> str:
+def response(id: str, payload: Any) -> bytes:
     return dumps({"type": "res", "id": id, "ok": True, "payload": payload})
 
 
-def failure(id: str, error: GatewayError) -> str:
+def failure(id: str, error: GatewayError) -> bytes:
     return dumps({"type": "res", "id": id, "ok": False, "error": shape(error)})
 
 
-def event(name: str, payload: str, seq: int | None = None, versions: str = "") -> str:
-    """payload, versions (``stateVersion``): JSON already, because one event goes to many connections."""
-    text = f'{{"type":"event","event":"{name}","payload":{payload}'
-    if versions:
-        text += f',"stateVersion":{versions}'
-    return f"{text}}}" if seq is None else f'{text},"seq":{seq}}}'
+def event(name: str, payload: Any, versions: Mapping[str, int] | None = None) -> bytes:
+    """An event but for its end, which ``numbered`` adds: one event goes to many connections."""
+    frame = {"type": "event", "event": name, "payload": payload}
+    return dumps(frame if versions is None else {**frame, "stateVersion": versions})[:-1]
+
+
+def numbered(event: bytes, seq: int) -> bytes:
+    """seq: counts the events of one connection."""
+    return b'%b,"seq":%d}' % (event, seq)
+
+
+def unnumbered(event: bytes) -> bytes:
+    return event + b"}"
 
 
 def shape(error: GatewayError) -> dict[str, Any]:
@@ -100,8 +108,8 @@ def shape(error: GatewayError) -> dict[str, Any]:
     return told
 
 
-def dumps(value: Any) -> str:
-    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+def dumps(value: Any) -> bytes:
+    return orjson.dumps(value)
 
 
 def _code(error: GatewayError) -> str:

@@ -177,10 +177,9 @@ class ControlPlane:
         hearing = [each for each in self.connections if each.reads and (to is None or to(each))]
         if not hearing:
             return
-        text = frames.dumps(payload)
-        state = frames.dumps(self._versions()) if versions else ""
+        event = frames.event(name, payload, self._versions() if versions else None)
         for connection in hearing:
-            connection.send_rendered(name, text, state)
+            connection.send_rendered(event)
 
     def _versions(self) -> dict[str, int]:
         return {"presence": self.presence.version, "health": self.health.version}

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 AGENT_EVERY, CHAT_EVERY = 0.04, 0.15
 # Telling many listeners takes time: at most this share of it. Long texts are told less often: so many characters a
 # second for each connection.
-SHARE = 0.2
+SHARE = 0.33
 CHARACTERS_PER_SECOND = 2_000_000
 # Characters of a tool's result that are told.
 MAX_RESULT = 20_000

@@ -19,7 +19,6 @@ from wsproto.events import (
     AcceptConnection,
     BytesMessage,
     CloseConnection,
-    Message,
     Ping,
     Pong,
     Request,
@@ -101,10 +100,13 @@ class Socket(Server):  # type: ignore[misc]
         """Whether ``receive`` would return at once."""
         return bool(self._messages)
 
-    def send(self, data: str) -> None:
-        """Write a text message behind all that waits; never waits itself. Does nothing on a closed connection."""
+    def send(self, data: bytes) -> None:
+        """Write a text message behind all that waits; never waits itself. Does nothing on a closed connection.
+
+        data: UTF-8. Framed here: through wsproto, an event to 500 connections took twice as long.
+        """
         if not self._closing:
-            self.outbox.put(self.ws.send(Message(data=data)))
+            self.outbox.put(_text_frame(data))
 
     def ping(self) -> None:
         if not self._closing:
@@ -191,6 +193,16 @@ class Socket(Server):  # type: ignore[misc]
         self.connected = False
         # Without effect unless a greenlet waits for bytes.
         gevent.get_hub().cancel_wait(self.sock._read_event, _Interrupted())
+
+
+def _text_frame(data: bytes) -> bytes:
+    """An unmasked text frame that is a whole message (RFC 6455, 5.2)."""
+    size = len(data)
+    if size < 126:
+        return b"\x81%c%b" % (size, data)
+    if size < 65536:
+        return b"\x81\x7e%b%b" % (size.to_bytes(2, "big"), data)
+    return b"\x81\x7f%b%b" % (size.to_bytes(8, "big"), data)
 
 
 # Codes that may stand in a close frame (RFC 6455, 7.4.1 and 7.4.2).

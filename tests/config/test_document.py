@@ -227,6 +227,11 @@ def test_lists_of_objects_with_ids_merge(patch: Any, replace_paths: list[str], a
     assert pyjson5.decode(text)["agents"].get("list") == after
 
 
+def test_what_a_patch_removes_is_gone() -> None:
+    """An earlier key of the same name doesn't come back."""
+    assert merged("{a: 1, b: 2, a: 3}", {"a": None}) == "{b: 2}"
+
+
 def test_a_list_within_a_list_may_be_replaced() -> None:
     """Its path has [] for any entry."""
     text = "{a: [{id: 'x', b: [{id: 'y'}]}]}"

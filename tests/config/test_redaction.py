@@ -53,6 +53,8 @@ def test_parsed_documents_follow_the_same_rules(written: Text) -> None:
         f"{{token: {{source: 'env', id: 'N', value: '{KEY}'}}}}",
         f"{{env: {{source: 'env', id: '{KEY}'}}}}",
         f"{{a: 1 /* apiKey: '{KEY}' */}} // token={KEY}",
+        f"{{a: 1 /* token={KEY}*/}}",
+        f"{{token: '/', password: '*', apiKey: '{KEY}' /* / * /*/}} // /",
         f"{{a: 1}} // Authorization: Bearer {KEY}",
         "{env: {PIN: 123456789}} // 123456789".replace("123456789", "8675309"),
     ],

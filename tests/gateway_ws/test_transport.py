@@ -9,7 +9,10 @@ import struct
 import psutil
 import pytest
 import websocket
+from wsproto.connection import Connection as WSConnection
+from wsproto.connection import ConnectionType
 
+from app.gateway_ws.transport import _text_frame
 from tests.conftest import StartGateway
 from tests.gateway_ws.client import Client, Refused, connected
 from tests.live.gateway import Gateway, wait_until
@@ -53,6 +56,16 @@ def test_a_message_in_many_fragments_is_one_message(gateway: Gateway) -> None:
         client.socket.sock.sendall(wire + masked(pieces[-1], 0))
         with pytest.raises(Refused, match="nö"):
             client.answer("ü1")
+
+
+@pytest.mark.parametrize("size", [0, 125, 126, 65535, 65536, 200_000])
+def test_what_is_sent_is_one_message_of_any_size(size: int) -> None:
+    """The length is written in each of the three ways that the protocol has."""
+    reader = WSConnection(ConnectionType.CLIENT)
+    reader.receive_data(_text_frame(b"x" * size))
+    pieces = list(reader.events())
+    assert "".join(piece.data for piece in pieces) == "x" * size
+    assert pieces[-1].message_finished
 
 
 def test_a_peer_that_sends_byte_by_byte_is_understood(gateway: Gateway) -> None:

@@ -143,11 +143,22 @@ def _order(call: Call, offer: Offer) -> Order:
         return Order(call, None, {}, f"the arguments are not valid JSON ({error}): {text[:200]}", sound=False)
     if not isinstance(arguments, dict):
         return Order(call, None, {}, "the arguments must be a JSON object", sound=False)
+    if _too_deep(arguments):
+        return Order(call, None, {}, "the arguments are nested too deeply", sound=False)
     tool = offer.tools.get(call.name)
     if tool is None:
         known = ", ".join(offer.tools) or "none"
         return Order(call, None, arguments, f"there is no tool {call.name[:64]!r}; your own tools are: {known}")
     return Order(call, tool, arguments, tool.fault_of(arguments), sound=bool(text.strip()))
+
+
+def _too_deep(arguments: dict[str, Any]) -> bool:
+    """Whether they can't be told to anybody: JSON is read to a depth of 1024, and written to one of 254."""
+    try:
+        orjson.dumps([[[[[[[[arguments]]]]]]]])
+    except TypeError:
+        return True
+    return False
 
 
 def perform(run: Run, todo: Sequence[Order], results: list[Message], limit: int) -> Iterator[ToolStarted | ToolEnded]:

@@ -95,7 +95,7 @@ class Run:
         return self.ended
 
     def listen(self, sink: Callable[[Event], object]) -> None:
-        """Call ``sink`` with all that happens from now on, in the run's greenlet: it must not wait, nor fail."""
+        """Call ``sink`` with all that happens from now on, in the run's greenlet: it must not wait."""
         self._sinks.append(sink)
 
     def cancel(self, why: GatewayError) -> bool:
@@ -288,7 +288,11 @@ class Run:
 
     def _publish(self, event: Event) -> None:
         for sink in self._sinks:
-            sink(event)
+            try:
+                sink(event)
+            except Exception:
+                # Who listens must not be able to end what others wait for.
+                log.exception("run %s: a listener failed", self.id)
 
 
 def _check_names(turn: Turn, offer: Offer) -> None:

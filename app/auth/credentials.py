@@ -77,6 +77,10 @@ class Authenticator:
         """The same where the secret came in a frame behind ``request``, a WebSocket's handshake."""
         return self._admit(secret, request, self._proxies.client(request))
 
+    def address(self, request: Request) -> str:
+        """Where ``request`` comes from, seen through trusted proxies."""
+        return self._proxies.client(request).address
+
     def _by_secret(self, given: bytes | None, request: Request, client: Client) -> Caller:
         limited = not (client.local and self._rate_limit.exempt_loopback)
         if limited:

@@ -71,7 +71,7 @@ def _followed(client: Client, request: str, accepted: dict[str, Any], hear: Call
         **facts,
         model=f"{by['provider']}/{by['model']}",
         text=told,
-        finish_reason=meta["stopReason"],
+        finish_reason=meta.get("stopReason"),
         usage={name: by["usage"][name] for name in ("input", "output", "cacheRead")},
         error=None,
     )

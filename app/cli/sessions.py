@@ -85,6 +85,8 @@ def show(key: str, limit: int, address: Address, as_json: bool) -> None:
     if "sessionId" not in told:
         raise click.ClickException(f"there is no session {told['sessionKey']}")
     row = told.get("sessionInfo", {})
+    # What stands for the answer of a failed turn has the place of its question.
+    shown = len({message["__openclaw"]["seq"] for message in told["messages"]})
     print_facts(
         (
             ("session", told["sessionKey"]),
@@ -93,7 +95,7 @@ def show(key: str, limit: int, address: Address, as_json: bool) -> None:
             ("state", row.get("status")),
             ("error", row.get("lastRunError")),
             ("tokens", f"{row.get('inputTokens', 0):,} in, {row.get('outputTokens', 0):,} out"),
-            ("messages", f"{len(told['messages'])} of {told['totalMessages']}"),
+            ("messages", f"{shown} of {told['totalMessages']}"),
         )
     )
     print_messages(told["messages"])

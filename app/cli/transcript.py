@@ -17,7 +17,7 @@ Message = dict[str, Any]
 
 
 def print_messages(messages: Iterable[Message]) -> None:
-    """Who said what; what tools did is a dim line each."""
+    """Who said what; what tools did is a dim line each, and a turn that failed says why."""
     for message in messages:
         role = message["role"]
         if role == "toolResult":
@@ -30,6 +30,8 @@ def print_messages(messages: Iterable[Message]) -> None:
             click.echo(text if role == "user" else f"\n{text}")
         for call in tool_calls(message):
             click.secho(tool_line(call.get("name", ""), call.get("arguments")), dim=True)
+        if message.get("stopReason") == "error":
+            click.secho(f"\nfailed: {plain(message.get('errorMessage') or 'the gateway does not say why')}", fg="red")
 
 
 def model_of(row: dict[str, Any]) -> str | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent import Greenlet
 from marshmallow import ValidationError
 
-from app.auth import READ, Caller, Request
+from app.auth import READ, WRITE, Caller, Request
 from app.errors import Forbidden, GatewayError, InternalError, InvalidRequest, Overloaded
 from app.gateway_ws import frames
 from app.gateway_ws.frames import NO_ID, NoRequest, RequestFrame
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("gateway.ws")
 
 MAX_PAYLOAD = 25 * 1024 * 1024
+MAX_QUESTION = 1024 * 1024
 MAX_BUFFERED = 50 * 1024 * 1024
 # Bytes of a message before the client is known.
 MAX_FIRST = 64 * 1024
@@ -91,6 +93,11 @@ class Connection:
         return self.greeting.client if self.greeting is not None else {}
 
     @property
+    def max_payload(self) -> int:
+        """Bytes of one message. Only those who may begin something have large ones to send."""
+        return MAX_PAYLOAD if WRITE in self.scopes else MAX_QUESTION
+
+    @property
     def reads(self) -> bool:
         """Whether it may hear what happens."""
         return self.greeting is not None and READ in self.greeting.may
@@ -142,7 +149,8 @@ class Connection:
             challenge = {"nonce": self.nonce, "ts": int(self.opened * 1000)}
             self.socket.send(frames.unnumbered(frames.event("connect.challenge", challenge)))
             self._greet(self.socket.receive())
-            self.socket.max_message = MAX_PAYLOAD
+            self.socket.max_message = self.max_payload
+            self.socket.outbox.limit = MAX_BUFFERED
             while True:
                 self._take(self.socket.receive())
                 # A peer that always has a next message waiting would keep all others from their turn.
@@ -185,13 +193,23 @@ class Connection:
             self.fail(frame.id, InvalidRequest(f"unknown method: {frame.method[:100]}"))
         elif not method.waits:
             self._answer(method, frame)
-        elif len(self._waiting) >= MAX_WAITING:
-            busy = Overloaded(f"{MAX_WAITING} requests of this connection are waiting already", retry_after=1)
-            self.fail(frame.id, busy)
         else:
-            worker = gevent.spawn(self._answer, method, frame)
-            self._waiting.add(worker)
-            worker.rawlink(self._waiting.discard)
+            try:
+                self.wait_for(self._answer, method, frame)
+            except Overloaded as error:
+                self.fail(frame.id, error)
+
+    def wait_for(self, work: Callable[..., object], *arguments: Any) -> None:
+        """Do something that takes long in a greenlet of its own, which ends with the connection. Raises Overloaded."""
+        self.check_room()
+        worker = gevent.spawn(work, *arguments)
+        self._waiting.add(worker)
+        worker.rawlink(self._waiting.discard)
+
+    def check_room(self) -> None:
+        """Raise Overloaded when ``wait_for`` would."""
+        if len(self._waiting) >= MAX_WAITING:
+            raise Overloaded(f"{MAX_WAITING} requests of this connection are waiting already", retry_after=1)
 
     def _answer(self, method: Method, frame: RequestFrame) -> None:
         try:

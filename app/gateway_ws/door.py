@@ -6,7 +6,7 @@ import flask_sock
 from flask import Blueprint, Flask, current_app
 from flask_sock import Sock
 
-from app.gateway_ws.connection import MAX_BUFFERED, MAX_FIRST
+from app.gateway_ws.connection import MAX_FIRST
 from app.gateway_ws.methods import METHODS
 from app.gateway_ws.plane import ControlPlane
 from app.gateway_ws.transport import Socket
@@ -21,13 +21,14 @@ _sock = Sock()
 
 
 def install(app: Flask, services: Services, entry: Entry) -> None:
-    app.config["SOCK_SERVER_OPTIONS"] = {"max_message": MAX_FIRST, "max_buffered": MAX_BUFFERED}
+    app.config["SOCK_SERVER_OPTIONS"] = {"max_message": MAX_FIRST, "max_buffered": 4 * MAX_FIRST}
     app.extensions["control_plane"] = ControlPlane(services, entry, METHODS)
 
 
 @blueprint.before_request
 def admit() -> None:
-    _plane().admit()
+    _, known = current()
+    _plane().admit(known.seen)
 
 
 @_sock.route("/", bp=blueprint)  # type: ignore[untyped-decorator]

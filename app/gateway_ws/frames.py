@@ -26,6 +26,8 @@ from app.http.fields import first_fault
 # What a response says where its request has no id that could be read.
 NO_ID = "invalid"
 MAX_ID = 256
+# Of a frame. marshmallow makes an error of each that it doesn't know.
+MAX_MEMBERS = 20
 
 _FRAME = params(
     type=Text(required=True),
@@ -64,6 +66,8 @@ def parse(message: str | bytes) -> RequestFrame:
     id = given.get("id")
     answer_id = id if isinstance(id, str) and 0 < len(id) <= MAX_ID else NO_ID
     try:
+        if len(given) > MAX_MEMBERS:
+            raise ValidationError(f"has {len(given):,} members", "members")
         frame = load(_FRAME, given)
     except ValidationError as error:
         where, reason = first_fault(error.messages)
@@ -102,7 +106,7 @@ def shape(error: GatewayError) -> dict[str, Any]:
     if error.details is not None:
         told["details"] = error.details
     if told["code"] == "UNAVAILABLE":
-        told["retryable"] = True
+        told["retryable"] = getattr(error, "retryable", True)
     if (seconds := error.headers.get("Retry-After")) is not None:
         told["retryAfterMs"] = int(seconds) * 1000
     return told

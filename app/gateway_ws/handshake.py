@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import Any, NamedTuple
 
-from marshmallow import Schema, ValidationError, fields
+from marshmallow import ValidationError
 
 from app.auth import ALL_SCOPES, Authenticator, Caller, Guard, Request
 from app.auth.caller import granted
@@ -16,7 +16,8 @@ from app.config.settings import Auth
 from app.errors import Forbidden, GatewayError, InvalidRequest, Overloaded, TooManyAttempts, Unauthorized
 from app.gateway_ws import device
 from app.gateway_ws.frames import RequestFrame
-from app.gateway_ws.params import Ignored, Items, Object, Text, load, params, whole
+from app.gateway_ws.params import Group, Ignored, Items, Object, Text, load, params, whole
+from app.gateway_ws.times import ms
 from app.gateway_ws.transport import POLICY, PROTOCOL_ERROR
 from app.http.entry import Entry
 from app.http.fields import first_fault
@@ -25,15 +26,10 @@ from app.http.fields import first_fault
 OLDEST, NEWEST = 3, 4
 ROLE = "operator"
 
-
-def _nested(schema: Schema, *, required: bool = False) -> fields.Field[Any]:
-    return fields.Nested(schema, required=required)
-
-
 _CONNECT = params(
-    minProtocol=whole(1, 1_000_000),
-    maxProtocol=whole(1, 1_000_000),
-    client=_nested(
+    minProtocol=whole(1, 1_000_000, required=True),
+    maxProtocol=whole(1, 1_000_000, required=True),
+    client=Group(
         params(
             id=Text(64, required=True),
             version=Text(96, required=True),
@@ -51,16 +47,16 @@ _CONNECT = params(
     role=Text(64),
     scopes=Items(Text(64, required=True), 64),
     caps=Items(Text(64, required=True), 64),
-    device=_nested(
+    device=Group(
         params(
             id=Text(128, required=True),
             publicKey=Text(512, required=True),
             signature=Text(512, required=True),
-            signedAt=whole(0, 2**53),
+            signedAt=whole(0, 2**53, required=True),
             nonce=Text(128, required=True),
         )
     ),
-    auth=_nested(
+    auth=Group(
         params(
             token=Text(4096, minimum=0, strip=False),
             password=Text(4096, minimum=0, strip=False),
@@ -75,8 +71,8 @@ _CONNECT = params(
     workerRuns=Ignored(),
     permissions=Object(),
     pathEnv=Ignored(),
-    locale=Text(64),
-    userAgent=Text(512),
+    locale=Ignored(),
+    userAgent=Ignored(),
 )
 
 
@@ -106,9 +102,9 @@ def greet(frame: RequestFrame, nonce: str, seen: Request, entry: Entry, auth: Au
         raise Refused(InvalidRequest("invalid handshake: first request must be connect"))
     try:
         asked = load(_CONNECT, frame.params)
-        _check_nulls(asked)
     except ValidationError as error:
         where, reason = first_fault(error.messages)
+        where = "params" if where == "_schema" else where
         raise Refused(InvalidRequest(f"invalid connect params: {where}: {reason}"[:300])) from None
     protocol = _protocol(asked)
     _check_origin(entry.guard, seen)
@@ -117,24 +113,13 @@ def greet(frame: RequestFrame, nonce: str, seen: Request, entry: Entry, auth: Au
         raise Refused(InvalidRequest(f"role: this gateway serves {ROLE!r} only"))
     if "device" in asked:
         try:
-            device.verify(asked, nonce, int(time.time() * 1000))
+            device.verify(asked, nonce, ms(time.time()))
         except InvalidRequest as error:
             raise Refused(error) from None
     wanted = asked.get("scopes", ())
     scopes = tuple(name for name in dict.fromkeys(wanted) if name in caller.scopes)
     device_id = asked["device"]["id"] if "device" in asked else None
     return Greeting(protocol, asked["client"], caller, scopes, granted(scopes) & ALL_SCOPES, device_id)
-
-
-def _check_nulls(asked: dict[str, Any]) -> None:
-    for name in ("minProtocol", "maxProtocol"):
-        if name not in asked:
-            raise ValidationError({name: ["is required"]})
-    if "device" in asked and asked["device"].get("signedAt") is None:
-        raise ValidationError({"device": {"signedAt": ["is required"]}})
-    for name in ("client", "auth"):
-        if name in asked:
-            asked[name] = {key: value for key, value in asked[name].items() if value is not None}
 
 
 def _protocol(asked: dict[str, Any]) -> int:

@@ -14,7 +14,9 @@ from typing import Any
 
 from gevent.event import Event
 
-from app.config.settings import Agent, Settings, sqlite_path
+from app.config.settings import Agent, Settings
+from app.gateway_ws.session_rows import sessions_path
+from app.gateway_ws.times import ms
 from app.services import Services
 from app.sessions.overview import AgentSessions, Recent
 
@@ -61,8 +63,8 @@ class Health:
         path = sessions_path(settings)
         return {
             **({} if self.failing() else {"ok": True}),
-            "ts": int(time.time() * 1000),
-            "durationMs": int((time.monotonic() - begin) * 1000),
+            "ts": ms(time.time()),
+            "durationMs": ms(time.monotonic() - begin),
             "defaultAgentId": settings.default_agent,
             "agents": [
                 _agent(agent, settings, listed(path, [counted[agent.id]] if agent.id in counted else []))
@@ -104,23 +106,16 @@ class Health:
         return not self.failing(), settings.default_agent, agents
 
 
-def sessions_path(settings: Settings) -> str:
-    """Where the sessions are: a file, or the kind of the database."""
-    path = sqlite_path(settings.storage_url)
-    return str(path) if path else settings.storage_url.partition(":")[0]
-
-
 def listed(path: str, counted: Iterable[AgentSessions]) -> dict[str, Any]:
     """``{path, count, recent}`` as the schema has it."""
     counted = list(counted)
-    now = int(time.time() * 1000)
+    now = ms(time.time())
     recent = nlargest(RECENT, (each for of_agent in counted for each in of_agent.recent), key=_updated_at)
     return {
         "path": path,
         "count": sum(of_agent.total for of_agent in counted),
         "recent": [
-            {"key": each.key, "updatedAt": (at := int(each.updated_at * 1000)), "age": max(now - at, 0)}
-            for each in recent
+            {"key": each.key, "updatedAt": (at := ms(each.updated_at)), "age": max(now - at, 0)} for each in recent
         ],
     }
 

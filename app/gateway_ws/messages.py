@@ -6,14 +6,15 @@ Source: what OpenClaw's ``chat.history`` answers; the published schema leaves me
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
+from app.gateway_ws.times import ms
 from app.gateway_ws.usage import usage_of
 from app.providers.stream import Message
 from app.sessions.tables import DONE, FAILED, INTERRUPTED
-from app.sessions.transcript import Entry
+from app.sessions.transcript import Entry, TurnEnd
 
 # Characters of one message.
 MAX_CHARS = 8_000
@@ -21,7 +22,27 @@ MAX_CHARS = 8_000
 MOST_BYTES = 6 * 1024 * 1024
 CUT_MARK = "\n…(truncated)…"
 
-_STOP_REASONS = {DONE: "stop", INTERRUPTED: "aborted", FAILED: "error"}
+# Why the model stopped in a turn that was done is not on record.
+_STOP_REASONS = {INTERRUPTED: "aborted", FAILED: "error"}
+
+
+class Page(NamedTuple):
+    """stored: how many of the transcript's messages ``messages`` show."""
+
+    messages: list[dict[str, Any]]
+    stored: int
+
+
+def page(entries: Sequence[Entry], max_chars: int = MAX_CHARS) -> Page:
+    """The latest of these that have at most ``MOST_BYTES`` together, one at least, as ``shown``.
+
+    A failed turn ends with an assistant's message that has no content and says what went wrong. It is not stored: its
+    seq is that of the message before it.
+    """
+    told = _fitting(shown(entries, max_chars))
+    kept = entries[len(entries) - len(told) :]
+    rows = [row for entry, message in zip(kept, told, strict=True) for row in (message, *_failure(entry))]
+    return Page(rows, len(told))
 
 
 def shown(entries: Sequence[Entry], max_chars: int = MAX_CHARS) -> list[dict[str, Any]]:
@@ -34,15 +55,14 @@ def shown(entries: Sequence[Entry], max_chars: int = MAX_CHARS) -> list[dict[str
     return [_shown(entry, names, max_chars) for entry in entries]
 
 
-def fitting(told: Sequence[dict[str, Any]], most_bytes: int = MOST_BYTES) -> list[dict[str, Any]]:
-    """The latest of these messages that have at most ``most_bytes`` together; one at least."""
-    kept = 0
+def _fitting(told: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+    kept, left = 0, MOST_BYTES
     for message in reversed(told):
-        most_bytes -= len(orjson.dumps(message)) + 1
-        if most_bytes < 0 and kept:
+        left -= len(orjson.dumps(message)) + 1
+        if left < 0 and kept:
             break
         kept += 1
-    return list(told[len(told) - kept :])
+    return told[len(told) - kept :]
 
 
 def parts(message: Message, max_chars: int = MAX_CHARS) -> list[dict[str, Any]]:
@@ -70,7 +90,7 @@ class _Room:
 def _shown(entry: Entry, names: Mapping[str, str], max_chars: int) -> dict[str, Any]:
     message, room = entry.message, _Room(max_chars)
     marks: dict[str, Any] = {"id": entry.id, "seq": entry.seq, "runId": entry.run_id}
-    wire: dict[str, Any] = {"role": message["role"], "timestamp": int(entry.at * 1000), "__openclaw": marks}
+    wire: dict[str, Any] = {"role": message["role"], "timestamp": ms(entry.at), "__openclaw": marks}
     if message["role"] == "tool":
         id = message["tool_call_id"]
         wire |= {"role": "toolResult", "toolCallId": id, "isError": message.get("failed", False)}
@@ -113,24 +133,37 @@ def _call(call: Mapping[str, Any], room: _Room) -> dict[str, Any]:
 def _object(text: str) -> dict[str, Any] | None:
     try:
         found = orjson.loads(text) if text.strip() else {}
-    except orjson.JSONDecodeError:
+        # What is nested too deeply can be read but not written.
+        orjson.dumps([[[[[[[[found]]]]]]]])
+    except (orjson.JSONDecodeError, TypeError):
         return None
     return found if isinstance(found, dict) else None
 
 
 def _answer(entry: Entry) -> dict[str, Any]:
-    wire: dict[str, Any] = {}
-    if "tool_calls" in entry.message:
-        wire["stopReason"] = "toolUse"
-    elif entry.end is not None:
-        wire["stopReason"] = _STOP_REASONS[entry.end.status]
+    wire = _ended(entry.end) if entry.end is not None else {}
+    return wire | {"stopReason": "toolUse"} if "tool_calls" in entry.message else wire
+
+
+def _failure(entry: Entry) -> Sequence[dict[str, Any]]:
     end = entry.end
-    if end is not None:
-        if end.model is not None:
-            provider, _, model = end.model.partition("/")
-            wire |= {"provider": provider, "model": model, "usage": usage_of(end.usage)}
-        if end.error is not None:
-            wire["errorMessage"] = end.error
+    if end is None or end.status != FAILED:
+        return ()
+    turn = entry.id.partition("-")[0]
+    marks = {"id": f"{turn}-error", "seq": entry.seq, "runId": entry.run_id, "status": end.status}
+    wire = {"role": "assistant", "content": [], "timestamp": ms(end.ended_at), "__openclaw": marks}
+    return (wire | _ended(end),)
+
+
+def _ended(end: TurnEnd) -> dict[str, Any]:
+    wire: dict[str, Any] = {}
+    if end.status in _STOP_REASONS:
+        wire["stopReason"] = _STOP_REASONS[end.status]
+    if end.model is not None:
+        provider, _, model = end.model.partition("/")
+        wire |= {"provider": provider, "model": model, "usage": usage_of(end.usage)}
+    if end.error is not None:
+        wire["errorMessage"] = end.error
     return wire
 
 

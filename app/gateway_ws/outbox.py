@@ -19,14 +19,14 @@ class Outbox:
 
     A piece is written at once if the socket takes it; only while something waits there is a greenlet that writes.
 
-    limit:      bytes that may wait. overflowed: called when more do.
+    limit:      bytes that may wait; may be changed at any time. overflowed: called when more do.
     """
 
     def __init__(self, sock: Any, limit: int, overflowed: Callable[[], object]) -> None:
         self._sock = sock
         # A TLS socket can't be tried without waiting.
         self._direct = None if isinstance(sock, ssl.SSLSocket) else sock._sock.send
-        self._limit = limit
+        self.limit = limit
         self._overflowed = overflowed
         self._waiting: deque[bytes] = deque()
         self._writer: Greenlet[[], None] | None = None
@@ -54,7 +54,7 @@ class Outbox:
         self.size += len(data)
         if self._writer is None:
             self._writer = gevent.spawn(self._write)
-        if self.size > self._limit:
+        if self.size > self.limit:
             self._overflowed()
 
     def replace(self, last: bytes) -> None:

@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import orjson
 from marshmallow import RAISE, Schema, ValidationError, fields
 
 from app.http.fields import Flag, Number, Object, Refused
 
-__all__ = ["Flag", "Ignored", "Items", "Number", "Object", "Refused", "Text", "load", "not_here", "params", "whole"]
+__all__ = [
+    "Choice",
+    "Flag",
+    "Group",
+    "Ignored",
+    "Items",
+    "Number",
+    "Object",
+    "Text",
+    "load",
+    "not_here",
+    "params",
+    "whole",
+]
 
 # Characters of a parameter that names something: a key, an id, a label.
 NAME = 512
+
+# What is said instead of marshmallow's own words. "invalid" is its Dict's, the one field of its own with a type here.
+_OF_FIELDS = {"required": "is required", "null": "must not be null", "invalid": "must be an object"}
+_OF_SCHEMAS = {"unknown": "is not a parameter of this method", "type": "must be an object"}
+# Parameters of one request; no method has more.
+MAX_GIVEN = 100
 
 
 class Text(fields.Field[str]):
@@ -39,7 +60,7 @@ class Items(fields.Field[list[Any]]):
 
     def __init__(self, inner: fields.Field[Any], most: int, *, required: bool = False) -> None:
         super().__init__(required=required, allow_none=not required)
-        self._inner = inner
+        self._inner = _worded(inner)
         self._most = most
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
@@ -58,6 +79,31 @@ class Items(fields.Field[list[Any]]):
         return found
 
 
+class Choice(fields.Field[Any]):
+    """One of these values."""
+
+    def __init__(self, *values: Any) -> None:
+        super().__init__(allow_none=True)
+        self._values = values
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        # By its type as well: 1 equals true.
+        if not any(type(value) is type(each) and value == each for each in self._values):
+            raise ValidationError(f"must be one of {_listed(self._values)}")
+        return value
+
+
+class Group(fields.Field[dict[str, Any]]):
+    """An object with parameters of its own."""
+
+    def __init__(self, schema: Schema, *, required: bool = False) -> None:
+        super().__init__(required=required, allow_none=not required)
+        self._schema = schema
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:
+        return load(self._schema, value)
+
+
 class Ignored(fields.Field[None]):
     """A published parameter that says nothing to this gateway, so that clients may send it all the same."""
 
@@ -68,21 +114,37 @@ class Ignored(fields.Field[None]):
         return None
 
 
-def whole(minimum: int, maximum: int) -> Number:
-    return Number(minimum, maximum, whole=True)
+def whole(minimum: int, maximum: int, *, required: bool = False) -> Number:
+    return Number(minimum, maximum, whole=True, required=required)
 
 
 def not_here(*harmless: Any) -> Refused:
     """A published parameter that would ask for something that this gateway doesn't have."""
-    return Refused("is not supported by this gateway", *harmless)
+    allowed = [value for value in harmless if value not in ("", [], {})]
+    do = f"allowed: {_listed(allowed)}" if allowed else "leave it out"
+    return Refused(f"is not supported by this gateway; {do}", *harmless)
 
 
 def params(**by_name: fields.Field[Any]) -> Schema:
     """The schema of one method, a field for each parameter under its name on the wire; others are an error."""
-    return Schema.from_dict(by_name)(unknown=RAISE)
+    schema = Schema.from_dict({name: _worded(field) for name, field in by_name.items()})(unknown=RAISE)
+    schema.error_messages |= _OF_SCHEMAS
+    return schema
 
 
 def load(schema: Schema, given: Any) -> dict[str, Any]:
     """The checked parameters, nulls left out. Raises ValidationError."""
+    if isinstance(given, dict) and len(given) > MAX_GIVEN:
+        # marshmallow would make an error of each that it doesn't know.
+        raise ValidationError(f"must have {MAX_GIVEN} members at most")
     loaded: dict[str, Any] = schema.load({} if given is None else given)
     return {name: value for name, value in loaded.items() if value is not None}
+
+
+def _worded(field: fields.Field[Any]) -> fields.Field[Any]:
+    field.error_messages = {**(field.error_messages or {}), **_OF_FIELDS}
+    return field
+
+
+def _listed(values: Sequence[Any]) -> str:
+    return ", ".join(value if isinstance(value, str) else orjson.dumps(value).decode() for value in values)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import gevent
 
 from app.agents.run import Run
+from app.agents.runs import shutting_down
 from app.auth import Request
+from app.auth.proxies import parse_address
+from app.config import Settings
 from app.errors import Overloaded
 from app.gateway_ws import frames
-from app.gateway_ws.connection import MAX_BUFFERED, MAX_PAYLOAD, TICK_EVERY, Connection
+from app.gateway_ws.connection import MAX_BUFFERED, TICK_EVERY, Connection
 from app.gateway_ws.frames import RequestFrame
 from app.gateway_ws.handshake import ROLE, greet
 from app.gateway_ws.health import Health
@@ -22,10 +25,11 @@ from app.gateway_ws.method import Method
 from app.gateway_ws.presence import Presence
 from app.gateway_ws.run_feed import RunFeed
 from app.gateway_ws.session_keys import MAIN_KEY, main_session
-from app.gateway_ws.transport import NORMAL, RESTART, Socket
+from app.gateway_ws.times import ms
+from app.gateway_ws.transport import NORMAL, POLICY, RESTART, Socket
 from app.http.entry import Entry
 from app.services import Services
-from app.sessions.changes import Change
+from app.sessions.changes import TURN, Change
 from app.version import VERSION
 
 log = logging.getLogger("gateway.ws")
@@ -44,10 +48,11 @@ EVENTS = (
     "tick",
 )
 
-# Seconds within which a client has to say who it is, and how many may be about to.
+# Seconds within which a client has to say who it is; how many may be about to, and from one address.
 CONNECT_WITHIN = 15.0
-MAX_UNKNOWN = 1000
-# Characters of one message of a session that is told as an event.
+MAX_UNKNOWN, MAX_UNKNOWN_EACH = 2000, 200
+# Messages of one turn that are told as events, the latest, and characters of each.
+MAX_MESSAGES = 50
 MAX_TOLD = 100_000
 # Seconds between two looks at every connection.
 LOOK_EVERY = 1.0
@@ -72,18 +77,26 @@ class ControlPlane:
         self._feeds: dict[str, RunFeed] = {}
         self._looking = False
         self._health_told = 0
+        # Set when the gateway is about to end: no runs begin here any more.
+        self.ending = False
+        self._auth = _auth_of(services.live.current)
         services.runs.watch(self._run_begins)
         services.sessions.watch(self._session_changed)
-        services.live.subscribe(lambda _: self.broadcast("config.changed", self._config_changed()))
+        services.live.subscribe(self._configured)
 
     # Connections.
 
-    def admit(self) -> None:
-        """Raises Overloaded when too many are about to connect, or the gateway drains."""
-        if self.services.runs.draining:
-            raise Overloaded("the gateway is shutting down", retry_after=5)
+    def admit(self, seen: Request) -> None:
+        """Raises Overloaded when too many are about to connect, or the gateway is about to end."""
+        if self.ending:
+            raise shutting_down()
         if len(self._unknown) >= MAX_UNKNOWN:
             raise Overloaded(f"{MAX_UNKNOWN} clients are connecting already", retry_after=2)
+        address = self._entry.authenticator.address(seen)
+        if len(self._unknown) >= MAX_UNKNOWN_EACH and not _is_loopback(address):
+            from_there = sum(self._entry.authenticator.address(each.seen) == address for each in self._unknown)
+            if from_there >= MAX_UNKNOWN_EACH:
+                raise Overloaded(f"{from_there} clients at {address} are connecting already", retry_after=2)
 
     def serve(self, socket: Socket, seen: Request) -> None:
         """Serve one connection to its end."""
@@ -134,7 +147,7 @@ class ControlPlane:
             "presence": [],
             "health": {},
             "stateVersion": self._versions(),
-            "uptimeMs": int((time.time() - self.services.started) * 1000),
+            "uptimeMs": ms(time.time() - self.services.started),
             "sessionDefaults": {
                 "defaultAgentId": settings.default_agent,
                 "mainKey": MAIN_KEY,
@@ -157,7 +170,7 @@ class ControlPlane:
             "snapshot": snapshot,
             "auth": {"role": ROLE, "scopes": list(greeting.scopes)},
             "policy": {
-                "maxPayload": MAX_PAYLOAD,
+                "maxPayload": connection.max_payload,
                 "maxBufferedBytes": MAX_BUFFERED,
                 "tickIntervalMs": int(TICK_EVERY * 1000),
             },
@@ -175,17 +188,29 @@ class ControlPlane:
     ) -> None:
         """Send an event to all who may read, or those of them for whom ``to`` holds. Never waits."""
         hearing = [each for each in self.connections if each.reads and (to is None or to(each))]
-        if not hearing:
-            return
-        event = frames.event(name, payload, self._versions() if versions else None)
+        if hearing:
+            self._tell(hearing, frames.event(name, payload, self._versions() if versions else None))
+
+    @staticmethod
+    def _tell(hearing: Iterable[Connection], event: bytes) -> None:
         for connection in hearing:
             connection.send_rendered(event)
+
+    @property
+    def runs_told(self) -> int:
+        """How many runs are told at the same time."""
+        return len(self._feeds)
 
     def _versions(self) -> dict[str, int]:
         return {"presence": self.presence.version, "health": self.health.version}
 
-    def _config_changed(self) -> dict[str, Any]:
-        return {"ts": int(time.time() * 1000), "path": str(self.services.live.current.path)}
+    def _configured(self, settings: Settings) -> None:
+        self.broadcast("config.changed", {"ts": ms(time.time()), "path": str(settings.path)})
+        auth, self._auth = self._auth, _auth_of(settings)
+        if auth != self._auth:
+            # Who was let in under the old rules has to come in again.
+            for connection in self.connections:
+                connection.socket.close(POLICY, "gateway auth changed: connect again")
 
     def _run_begins(self, run: Run) -> None:
         if self.connections:
@@ -197,25 +222,26 @@ class ControlPlane:
             self._feeds[run.id] = RunFeed(self, run, lambda: self._feeds.pop(run.id, None))
 
     def _session_changed(self, change: Change) -> None:
-        watching = [each for each in self.connections if change.key in each.watched_keys]
-        for message in shown(change.messages, MAX_TOLD) if watching else ():
-            self.broadcast(
-                "session.message",
-                {
-                    "sessionKey": change.key,
-                    "agentId": change.agent_id,
-                    "runId": change.run_id,
-                    "messageId": message["__openclaw"]["id"],
-                    "messageSeq": message["__openclaw"]["seq"],
-                    "message": message,
-                },
-                to=watching.__contains__,
-            )
-        self.sessions_changed(change.key, change.agent_id, change.kind)
+        if (feed := self._feeds.get(change.run_id or "")) is not None:
+            feed.stored(change)
+        watching = [each for each in self.connections if each.watches_sessions or change.key in each.watched_keys]
+        # A request may bring a whole conversation: who needs all of it reads the history.
+        for message in shown(change.messages[-MAX_MESSAGES:], MAX_TOLD) if watching else ():
+            told = {
+                "sessionKey": change.key,
+                "agentId": change.agent_id,
+                "runId": change.run_id,
+                "messageId": message["__openclaw"]["id"],
+                "messageSeq": message["__openclaw"]["seq"],
+                "message": message,
+            }
+            self._tell(watching, frames.event("session.message", told))
+        if change.kind != TURN:  # whose run tells it
+            self.sessions_changed(change.key, change.agent_id, change.kind)
 
     def sessions_changed(self, key: str, agent_id: str, reason: str, **more: Any) -> None:
         """Tell those who subscribed that a session is another than before."""
-        payload = {"sessionKey": key, "agentId": agent_id, "reason": reason, "ts": int(time.time() * 1000), **more}
+        payload = {"sessionKey": key, "agentId": agent_id, "reason": reason, "ts": ms(time.time()), **more}
         self.broadcast("sessions.changed", payload, to=lambda connection: connection.watches_sessions)
 
     # Liveness and the end.
@@ -262,7 +288,8 @@ class ControlPlane:
             slowest.socket.give_up()
 
     def announce_shutdown(self, reason: str, restart_expected_ms: int) -> None:
-        """Tell everybody that the gateway is about to end, while its runs still do."""
+        """Tell everybody that the gateway is about to end, while its runs still do. None begins here any more."""
+        self.ending = True
         payload = {"reason": reason, "restartExpectedMs": restart_expected_ms}
         for connection in self.connections:
             connection.send("shutdown", payload)
@@ -271,3 +298,13 @@ class ControlPlane:
         """Close every connection, so that its client connects again to what comes next."""
         for connection in [*self.connections, *self._unknown]:
             connection.socket.close(RESTART, "service restart")
+
+
+def _auth_of(settings: Settings) -> object:
+    """What decides who may come in."""
+    return settings.gateway.auth, settings.gateway.trusted_proxies
+
+
+def _is_loopback(address: str) -> bool:
+    parsed = parse_address(address)
+    return parsed is not None and parsed.is_loopback

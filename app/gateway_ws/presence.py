@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 
+from app.gateway_ws.times import ms
+
 if TYPE_CHECKING:
     from app.gateway_ws.connection import Connection
     from app.gateway_ws.plane import ControlPlane
@@ -49,7 +51,7 @@ class Presence:
 def _entry(connection: Connection) -> dict[str, Any]:
     greeting = connection.greeting
     assert greeting is not None
-    client, now = greeting.client, int(time.time() * 1000)
+    client, now = greeting.client, ms(time.time())
     entry: dict[str, Any] = {
         "host": client.get("displayName") or client["id"],
         "ip": greeting.caller.address,
@@ -65,7 +67,7 @@ def _entry(connection: Connection) -> dict[str, Any]:
         "roles": ["operator"],
         "scopes": list(greeting.scopes),
         "ts": now,
-        "onlineSince": int(connection.opened * 1000),
+        "onlineSince": ms(connection.opened),
     }
     if greeting.caller.mode == "trusted-proxy" and greeting.caller.identity:
         entry["user"] = {"id": greeting.caller.identity}

@@ -14,15 +14,17 @@ import gevent
 from app.agents.events import Ended, Event, ReasoningDelta, TextDelta, ToolEnded, ToolStarted
 from app.agents.run import Run
 from app.errors import ContextOverflow, GatewayError, ProviderRateLimit, RunCancelled
+from app.gateway_ws.times import ms
 from app.gateway_ws.usage import usage_of
+from app.sessions.changes import Change
 
 if TYPE_CHECKING:
     from app.gateway_ws.plane import ControlPlane
 
 # Seconds between two events with text. Each of them has all the text so far.
 AGENT_EVERY, CHAT_EVERY = 0.04, 0.15
-# Telling many listeners takes time: at most this share of it. Long texts are told less often: so many characters a
-# second for each connection.
+# Telling many listeners takes time: at most this share of it, for all runs together. Long texts are told less often:
+# so many characters a second for each connection.
 SHARE = 0.33
 CHARACTERS_PER_SECOND = 2_000_000
 # Characters of a tool's result that are told.
@@ -40,22 +42,30 @@ class RunFeed:
         self._done = done
         self._base = {"runId": run.id, "sessionKey": run.turn.session_key, "agentId": run.turn.agent.id}
         self._began = False
+        # Where the answer stands in the transcript, so that clients don't take it for another message.
+        self._row: dict[str, Any] = {}
         self._agent_seq = self._chat_seq = 0
         text = run.answer.text
         self._parts = [text] if text else []
         # Characters of the answer that each kind of event has told already.
-        self._agent = _Pace(AGENT_EVERY, self._tell_assistant, len(text))
-        self._chat = _Pace(CHAT_EVERY, self._tell_delta, len(text))
+        self._agent = _Pace(plane, AGENT_EVERY, self._tell_assistant, len(text))
+        self._chat = _Pace(plane, CHAT_EVERY, self._tell_delta, len(text))
         self._thought: list[str] = []
-        self._thinking = _Pace(AGENT_EVERY, self._tell_thinking, 0)
+        self._thinking = _Pace(plane, AGENT_EVERY, self._tell_thinking, 0)
         run.listen(self._hear)
         # Behind the answer to whoever began the run.
         gevent.get_hub().loop.run_callback(self._begin)
 
+    def stored(self, change: Change) -> None:
+        """The turn is on disk, a moment before its end is told."""
+        answers = [entry for entry in change.messages if entry.message["role"] == "assistant"]
+        if answers:
+            self._row = {"id": answers[-1].id, "seq": answers[-1].seq, "runId": self._run.id}
+
     def _begin(self) -> None:
         if not self._began:
             self._began = True
-            self._tell_agent("lifecycle", {"phase": "start", "startedAt": _ms(self._run.started)})
+            self._tell_agent("lifecycle", {"phase": "start", "startedAt": ms(self._run.started)})
             self._tell_session("run-started")
 
     def _hear(self, event: Event) -> None:
@@ -107,13 +117,14 @@ class RunFeed:
 
     def _end(self, ended: Ended) -> None:
         error, text = ended.error, self._text()
-        times = {"startedAt": _ms(self._run.started), "endedAt": _ms(time.time())}
+        times = {"startedAt": ms(self._run.started), "endedAt": ms(time.time())}
         if error is None:
             reason = _STOP_REASONS.get(ended.finish_reason or "", ended.finish_reason)
             self._tell_agent("lifecycle", {"phase": "end", **times, "stopReason": reason})
             usage = usage_of(ended.usage)
-            message = self._message(text) | {"stopReason": reason, "usage": usage, "model": self._run.model}
-            self._tell_chat("final", {"message": message, "stopReason": reason, "usage": usage})
+            told = {"stopReason": reason, "usage": usage}
+            final = {"message": self._message(text) | told | {"model": self._run.model}} if text else {}
+            self._tell_chat("final", {**final, **told})
         elif isinstance(error, RunCancelled):
             self._tell_agent("lifecycle", {"phase": "error", **times, "error": error.message, "aborted": True})
             partial = {"message": self._message(text)} if text else {}
@@ -135,13 +146,14 @@ class RunFeed:
         return {
             "role": "assistant",
             "content": [{"type": "text", "text": text}],
-            "timestamp": _ms(time.time()),
+            "timestamp": ms(time.time()),
+            **({"__openclaw": self._row} if self._row else {}),
         }
 
     def _tell_agent(self, stream: str, data: dict[str, Any]) -> None:
         self._agent_seq += 1
         self._plane.broadcast(
-            "agent", {**self._base, "seq": self._agent_seq, "ts": _ms(time.time()), "stream": stream, "data": data}
+            "agent", {**self._base, "seq": self._agent_seq, "ts": ms(time.time()), "stream": stream, "data": data}
         )
 
     def _tell_chat(self, state: str, data: dict[str, Any]) -> None:
@@ -155,9 +167,10 @@ class _Pace:
     tell: given how much was told before, tells the rest and returns how much that makes.
     """
 
-    __slots__ = ("_every", "_free_at", "_more", "_tell", "_timer", "_told")
+    __slots__ = ("_every", "_free_at", "_more", "_plane", "_tell", "_timer", "_told")
 
-    def __init__(self, every: float, tell: Callable[[int], int], told: int) -> None:
+    def __init__(self, plane: ControlPlane, every: float, tell: Callable[[int], int], told: int) -> None:
+        self._plane = plane
         self._every = every
         self._tell = tell
         self._told = told
@@ -190,7 +203,8 @@ class _Pace:
         self._more = False
         self._told = self._tell(self._told)
         end = time.monotonic()
-        self._free_at = end + max(self._every, (end - begin) / SHARE, self._told / CHARACTERS_PER_SECOND)
+        rest = (end - begin) / SHARE * max(self._plane.runs_told, 1)
+        self._free_at = end + max(self._every, rest, self._told / CHARACTERS_PER_SECOND)
 
     def _stop(self) -> None:
         timer, self._timer = self._timer, None
@@ -205,7 +219,3 @@ def _kind(error: GatewayError) -> str:
     if isinstance(error, ProviderRateLimit):
         return "rate_limit"
     return "context_length" if isinstance(error, ContextOverflow) else "unknown"
-
-
-def _ms(seconds: float) -> int:
-    return int(seconds * 1000)

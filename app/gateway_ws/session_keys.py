@@ -14,11 +14,17 @@ def main_session(agent_id: str) -> str:
 
 
 def resolve(
-    settings: Settings, key: str, agent_id: str | None = None, *, param: str = "sessionKey"
+    settings: Settings,
+    key: str,
+    agent_id: str | None = None,
+    *,
+    param: str = "sessionKey",
+    writable: bool = False,
 ) -> tuple[Agent, str]:
     """(the agent, the full key) of ``main``, a bare key, or ``agent:<id>:…``. Raises InvalidRequest.
 
-    A bare key belongs to the agent that ``agent_id`` names, else to the default agent.
+    A bare key belongs to the agent that ``agent_id`` names, else to the default agent. writable: refuse the keys of the
+    gateway's own sessions, which nobody else adds to.
     """
     named = keys.named_agent(key)
     if agent_id is not None:
@@ -27,10 +33,13 @@ def resolve(
             raise InvalidRequest(f"{param}: belongs to agent {named!r}, not to {agent.id!r}", param=param)
     else:
         agent = agent_of(settings, named or settings.default_agent)
-    try:
-        return agent, keys.of_header(agent.id, key)
-    except InvalidRequest as error:
-        raise InvalidRequest(f"{param}: {error.message}", param=param) from None
+    key = keys.of_header(agent.id, key, param)
+    if writable:
+        try:
+            keys.check_not_reserved(key)
+        except InvalidRequest as error:
+            raise InvalidRequest(f"{param}: {error.message}", param=param) from None
+    return agent, key
 
 
 def agent_of(settings: Settings, agent_id: str) -> Agent:

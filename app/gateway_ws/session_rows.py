@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from app.config.settings import Agent, ModelChoice
+from app.config.settings import Agent, ModelChoice, Settings, sqlite_path
 from app.gateway_ws.session_keys import main_session
+from app.gateway_ws.times import ms
 from app.services import Services
 from app.sessions.listing import SessionInfo
 from app.sessions.tables import DONE, FAILED, INTERRUPTED
@@ -31,8 +32,8 @@ def row(services: Services, info: SessionInfo, active: Collection[str] | None = 
         "kind": "direct",
         "agentId": info.agent_id,
         "isMain": info.key == main_session(info.agent_id),
-        "createdAt": _ms(info.created_at),
-        "updatedAt": _ms(info.updated_at),
+        "createdAt": ms(info.created_at),
+        "updatedAt": ms(info.updated_at),
         "inputTokens": info.prompt_tokens,
         "outputTokens": info.completion_tokens,
         "totalTokens": info.prompt_tokens + info.completion_tokens,
@@ -51,12 +52,18 @@ def row(services: Services, info: SessionInfo, active: Collection[str] | None = 
             "lastRunId": last.run_id,
             "lastRunError": last.error,
             "channel": last.channel,
-            "lastActivityAt": _ms(last.ended_at),
-            "lastInteractionAt": _ms(last.started_at),
+            "lastActivityAt": ms(last.ended_at),
+            "lastInteractionAt": ms(last.started_at),
         }
     if info.key in (active_keys(services) if active is None else active):
         found["status"] = "running"
     return {name: value for name, value in found.items() if value is not None}
+
+
+def sessions_path(settings: Settings) -> str:
+    """Where the sessions are: a file, or the kind of the database."""
+    path = sqlite_path(settings.storage_url)
+    return str(path) if path else settings.storage_url.partition(":")[0]
 
 
 def defaults(services: Services, agent: Agent | None = None) -> dict[str, Any]:
@@ -73,7 +80,3 @@ def _model(services: Services, agent: Agent | None, reference: str) -> dict[str,
     catalogue = services.catalogue
     window = catalogue.window(agent, ModelChoice(reference)) if agent else catalogue.model(reference).context_window
     return {"modelProvider": provider, "model": model, **({"contextTokens": window} if window else {})}
-
-
-def _ms(seconds: float) -> int:
-    return int(seconds * 1000)

@@ -31,7 +31,10 @@ from app.gateway_ws.outbox import Outbox
 
 log = logging.getLogger("gateway.ws")
 
-RECEIVE_BYTES = 64 * 1024
+# What is taken apart before others have their turn: so many bytes may be a thousand frames, or ten milliseconds.
+RECEIVE_BYTES = 8 * 1024
+# Bytes that a part of a message counts at least: empty ones take memory, too.
+PART = 64
 # Bytes of a close frame's reason.
 MAX_REASON = 123
 
@@ -84,7 +87,7 @@ class Socket(Server):  # type: ignore[misc]
         self.outbox = Outbox(environ["gunicorn.socket"], max_buffered, self.give_up)
         try:
             super().__init__(environ, thread_class=_OwnGreenlet)
-        except ProtocolError as error:
+        except (ProtocolError, UnicodeError) as error:
             raise InvalidRequest(f"not a WebSocket handshake: {error}"[:300]) from None
 
     def receive(self, timeout: float | None = None) -> str | bytes:
@@ -93,12 +96,10 @@ class Socket(Server):  # type: ignore[misc]
             if self._closing:
                 raise Closed
             self._read()
+            if not self._messages:
+                # A socket with more to read doesn't let others have their turn by itself.
+                gevent.sleep(0)
         return self._messages.popleft()
-
-    @property
-    def has_message(self) -> bool:
-        """Whether ``receive`` would return at once."""
-        return bool(self._messages)
 
     def send(self, data: bytes) -> None:
         """Write a text message behind all that waits; never waits itself. Does nothing on a closed connection.
@@ -116,15 +117,17 @@ class Socket(Server):  # type: ignore[misc]
         """Say why, behind all that waits, and read no more. Returns at once; ``finish`` does the rest."""
         if self._closing:
             return
-        self.outbox.put(self._close_frame(reason or NORMAL, message))
+        frame = self._close_frame(reason or NORMAL, message)
         self._end_reading()
+        self.outbox.put(frame)
 
     def give_up(self) -> None:
         """The peer doesn't read: what waits for it is dropped."""
         if not self._closing:
             log.warning("a client that does not read is closed: %d bytes were waiting for it", self.outbox.size)
-            self.outbox.replace(self._close_frame(TRY_LATER, "too slow: more is waiting than this gateway keeps"))
+            frame = self._close_frame(TRY_LATER, "too slow: more is waiting than this gateway keeps")
             self._end_reading()
+            self.outbox.replace(frame)
 
     def finish(self) -> None:
         """Give the peer time to take what was written and to close as well, then end the connection."""
@@ -171,7 +174,8 @@ class Socket(Server):  # type: ignore[misc]
 
     def _take(self, event: Any) -> None:
         part = event.data
-        self._size += len(part) if isinstance(part, (bytes, bytearray)) or part.isascii() else len(part.encode())
+        size = len(part) if isinstance(part, (bytes, bytearray)) or part.isascii() else len(part.encode())
+        self._size += size if event.message_finished else max(size, PART)
         if self._size > self.max_message:
             self._parts.clear()
             self.close(TOO_BIG, f"a message may have {self.max_message:,} bytes here")

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from marshmallow import fields
 
 from app.agents.run import Run
+from app.agents.runs import shutting_down
 from app.agents.turn import Turn
 from app.auth import ADMIN
 from app.config.settings import Agent, ModelChoice
-from app.errors import InvalidRequest
+from app.errors import GatewayError, InvalidRequest, RunCancelled
 from app.gateway_ws.attachments import Attachments
 from app.gateway_ws.method import Call
 from app.gateway_ws.params import Items, Number, Text, whole
+from app.gateway_ws.session_keys import MAIN_KEY, resolve
 from app.providers.stream import Message
-from app.sessions import keys
+from app.sessions.tables import DONE
+from app.sessions.transcript import TurnOutcome
 
 # Characters of a message.
 MAX_MESSAGE = 10_000_000
@@ -48,11 +50,49 @@ def timeout_ms() -> Number:
     return whole(0, MAX_TIMEOUT_MS)
 
 
-class Started(NamedTuple):
-    """run: None when one of this id was begun before; status: ``started``, ``in_flight`` or ``ok``."""
+class Begun(NamedTuple):
+    """A run that somebody asked for. run: while it is active; new: this request began it; ended: what came of it."""
 
     run: Run | None
-    status: str
+    new: bool
+    ended: TurnOutcome | None = None
+
+    @property
+    def status(self) -> str:
+        return "started" if self.new else "in_flight" if self.run else "ok"
+
+
+class RunFailed(GatewayError):
+    """The request was right, and its run went wrong. The same id never begins another."""
+
+    status = 502
+    type = "run_failed"
+    retryable = False
+
+    def __init__(self, run_id: str, message: str, error: GatewayError | None = None) -> None:
+        details: dict[str, Any] = {"runId": run_id, "status": "error"}
+        if error is not None:
+            details |= {"type": error.type, "code": error.code}
+            if isinstance(error, RunCancelled):
+                details["status"] = "aborted"
+        super().__init__(message, details=details)
+
+
+def session_of(call: Call, key: str | None) -> tuple[Agent, str]:
+    """The session that a request means: by ``key``, by its ``sessionId``, else the main one. Raises InvalidRequest."""
+    given, services = call.params, call.plane.services
+    wanted = given.get("sessionId") or None
+    if key is None and wanted is not None:
+        found = services.sessions.find(session_id=wanted)
+        if not found:
+            raise InvalidRequest("sessionId: no session has this id", param="sessionId")
+        key = found[0].key
+    agent, key = resolve(services.live.current, key or MAIN_KEY, given.get("agentId"), writable=True)
+    if wanted is not None:
+        info = services.sessions.info(key)
+        if info is None or info.session_id != wanted:
+            raise InvalidRequest("sessionId: the session is another one by now", param="sessionId")
+    return agent, key
 
 
 def begin(
@@ -60,29 +100,26 @@ def begin(
     agent: Agent,
     key: str,
     run_id: str,
-    message: str,
     *,
-    given: Sequence[Mapping[str, Any]] = (),
-    thinking: str | None = None,
     seconds: float | None = None,
     instructions: str = "",
     model: ModelChoice | None = None,
-) -> Started:
-    """Begin a run of ``run_id``, once, however often it is asked for.
+) -> Begun:
+    """Begin the run that a request asks for with ``message``, ``attachments`` and ``thinking``.
 
-    given: attachments. seconds: its deadline, where that is earlier than the agent's. Raises InvalidRequest where the
-    id names a run of another session, Overloaded.
+    Once, however often it is asked for. seconds: its deadline, where that is earlier than the agent's. Raises
+    InvalidRequest where the id names a run of another session, RunFailed where that one failed, Overloaded.
     """
-    try:
-        keys.check_not_reserved(key)
-    except InvalidRequest as error:
-        raise InvalidRequest(f"sessionKey: {error.message}", param="sessionKey") from None
-    if not message.strip() and not given:
+    given, services = call.params, call.plane.services
+    if call.plane.ending:
+        raise shutting_down()
+    message, attached = given["message"], given.get("attachments", ())
+    if not message.strip() and not attached:
         raise InvalidRequest("message: must not be empty", param="message")
-    sampling = _sampling(call, agent, thinking)
-    files = Attachments(given, call.plane.services.live.current.gateway.chat_completions.images)
-    if (status := known(call, run_id, key)) is not None:
-        return Started(None, status)
+    files = Attachments(attached, services.live.current.gateway.chat_completions.images)
+    sampling = _sampling(call, agent, key, model)
+    if (earlier := _begun_before(call, run_id, key)) is not None:
+        return earlier
     if seconds:
         agent = replace(agent, timeout_seconds=min(seconds, agent.timeout_seconds))
     said: Message = {"role": "user", "content": files.content(message)}
@@ -99,39 +136,50 @@ def begin(
         identity=call.connection.caller.identity,
         channel=call.connection.client["id"],
     )
-    run = Run(call.plane.services.runs, turn, id=run_id)
+    run = Run(services.runs, turn, id=run_id)
     run.spawn(heard=False)
-    return Started(run, "started")
+    return Begun(run, new=True)
 
 
-def known(call: Call, run_id: str, key: str) -> str | None:
-    """``in_flight`` or ``ok`` where a run of this id was begun before. Raises InvalidRequest for another session's."""
-    services = call.plane.services
-    stored = None
-    if services.runs.find(run_id) is None and services.runs.outcomes.get(run_id) is None:
-        stored = services.sessions.turn_of_run(run_id)
-    # Asked again: while the database was, another request may have begun it.
-    active, outcome = services.runs.find(run_id), services.runs.outcomes.get(run_id)
+def _begun_before(call: Call, run_id: str, key: str) -> Begun | None:
+    """Raises InvalidRequest where the run is another session's, RunFailed."""
+    runs, sessions = call.plane.services.runs, call.plane.services.sessions
+    stored = sessions.turn_of_run(run_id) if runs.find(run_id) is None else None
+    # Asked now: while the database was, another request may have begun it.
+    active, outcome = runs.find(run_id), runs.outcomes.get(run_id)
     if active is not None:
-        owner, status = active.turn.session_key, "in_flight"
-    elif outcome is not None:
-        owner, status = outcome.session_key, "ok"
+        _check_owner(active.turn.session_key, key)
+        return Begun(active, new=False)
+    if outcome is not None:
+        _check_owner(outcome.session_key, key)
+        if outcome.error is not None:
+            raise RunFailed(run_id, outcome.error.message, outcome.error)
     elif stored is not None:
-        owner, status = stored.key, "ok"
+        _check_owner(stored.key, key)
+        if stored.end.status != DONE:
+            raise RunFailed(run_id, stored.end.error or "the run was interrupted")
     else:
         return None
+    return Begun(None, new=False, ended=stored)
+
+
+def _check_owner(owner: str, key: str) -> None:
     if owner != key:
         raise InvalidRequest("idempotencyKey: names a run of another session already", param="idempotencyKey")
-    return status
 
 
-def _sampling(call: Call, agent: Agent, thinking: str | None) -> dict[str, Any]:
-    if thinking is None:
+def _sampling(call: Call, agent: Agent, key: str, model: ModelChoice | None) -> dict[str, Any]:
+    """How hard a model that reasons is asked to. Raises InvalidRequest."""
+    thinking = call.params.get("thinking")
+    if not thinking:
         return {}
     level = thinking.lower()
     if level not in _LEVELS:
         raise InvalidRequest(f"thinking: must be one of {', '.join(_LEVELS)}", param="thinking")
     effort = _EFFORTS.get(level)
-    if effort is None or not call.plane.services.catalogue.model(agent.model.primary).reasoning:
+    if effort is None:
         return {}
-    return {"reasoning_effort": effort}
+    services = call.plane.services
+    session = services.sessions.info(key) if model is None else None
+    reference = model.primary if model else (session and session.model) or agent.model.primary
+    return {"reasoning_effort": effort} if services.catalogue.model(reference).reasoning else {}

@@ -12,8 +12,10 @@ from marshmallow import ValidationError, fields
 class Number(fields.Field[float]):
     """A JSON number within bounds, a whole one with ``whole``; ``true`` is none."""
 
-    def __init__(self, minimum: float = -inf, maximum: float = inf, *, whole: bool = False) -> None:
-        super().__init__(allow_none=True)
+    def __init__(
+        self, minimum: float = -inf, maximum: float = inf, *, whole: bool = False, required: bool = False
+    ) -> None:
+        super().__init__(required=required, allow_none=not required)
         self._minimum = minimum
         self._maximum = maximum
         self._types: tuple[type, ...] = (int,) if whole else (int, float)
@@ -24,10 +26,14 @@ class Number(fields.Field[float]):
             raise ValidationError(f"must be {self._kind}")
         if value < self._minimum or value > self._maximum:
             if self._maximum == inf:
-                raise ValidationError(f"must be {self._minimum:g} or more")
-            raise ValidationError(f"must be from {self._minimum:g} to {self._maximum:g}")
+                raise ValidationError(f"must be {_bound(self._minimum)} or more")
+            raise ValidationError(f"must be from {_bound(self._minimum)} to {_bound(self._maximum)}")
         result: float = value
         return result
+
+
+def _bound(number: float) -> str:
+    return str(number) if isinstance(number, int) else f"{number:g}"
 
 
 class Flag(fields.Field[bool]):
@@ -100,9 +106,14 @@ class Refused(fields.Field[None]):
 
 
 def first_fault(messages: Any) -> tuple[str, str]:
-    """What marshmallow says, such as ``{"messages": {2: {"role": ["…"]}}}``, as ``("messages[2].role", "…")``."""
+    """What marshmallow says, such as ``{"messages": {2: {"role": ["…"]}}}``, as ``("messages[2].role", "…")``.
+
+    ``_schema``, which stands for an object as a whole, is the path of the outermost only.
+    """
     path = ""
     while isinstance(messages, dict):
         key, messages = next(iter(messages.items()))
+        if key == "_schema" and path:
+            continue
         path += f"[{key}]" if isinstance(key, int) else f".{key}" if path else str(key)
     return path, messages[0] if isinstance(messages, list) else str(messages)

@@ -27,6 +27,7 @@ class Routes(Map):
 
     def add(self, rulefactory: RuleFactory) -> None:
         if isinstance(rulefactory, Rule) and rulefactory.websocket:
+            rulefactory.methods = {"GET"}
             self._upgrades.add(rulefactory)
         else:
             super().add(rulefactory)

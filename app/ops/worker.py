@@ -145,6 +145,11 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]
         if len(services.runs):
             self.log.warning("%d runs did not end in time and are cancelled", len(services.runs))
             services.runs.cancel_all(shutting_down())
+        deadline = time.monotonic() + LAST_BYTES
+        while len(services.runs) and time.monotonic() < deadline:
+            gevent.sleep(0.05)
+        # Those who wait for their ends are told them before anything is closed.
+        gevent.sleep(0.05)
         plane.close()
         deadline = time.monotonic() + LAST_BYTES
         while self._busy and time.monotonic() < deadline:

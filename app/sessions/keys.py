@@ -34,10 +34,13 @@ def of_user(agent_id: str, user: str, identity: str | None = None) -> str:
     return _checked(f"agent:{agent_id}:openai-user:{owner}", "user")
 
 
-def of_header(agent_id: str, key: str) -> str:
-    """The caller's own key, put under the agent's name unless it stands there. Raises InvalidRequest."""
+def of_header(agent_id: str, key: str, param: str = "x-openclaw-session-key") -> str:
+    """The caller's own key, put under the agent's name unless it stands there. Raises InvalidRequest.
+
+    param: what the caller calls it.
+    """
     key = key if key.startswith(f"agent:{agent_id}:") else f"agent:{agent_id}:{key}"
-    return _checked(key, "x-openclaw-session-key")
+    return _checked(key, param)
 
 
 def named_agent(key: str) -> str | None:
@@ -67,9 +70,9 @@ def for_header(key: str) -> str:
 
 def _checked(key: str, param: str) -> str:
     if _CONTROL.search(key):
-        raise InvalidRequest(f"{param} must not hold control characters", param=param)
+        raise InvalidRequest(f"{param}: must not hold control characters", param=param)
     if len(key) > MAX_LENGTH:
         raise InvalidRequest(
-            f"the session key made of {param} has {len(key)} characters; {MAX_LENGTH} are allowed", param=param
+            f"{param}: makes a session key of {len(key):,} characters; {MAX_LENGTH} are allowed", param=param
         )
     return key

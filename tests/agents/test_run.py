@@ -409,6 +409,21 @@ def test_a_cancel_that_meets_the_last_token_halves_nothing(scene: Scene) -> None
     assert scene.at_rest()
 
 
+def test_a_listener_that_fails_harms_nobody(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither the run, nor those who listen behind it; the log says so."""
+    heard: list[Any] = []
+
+    def fail(event: object) -> None:
+        raise RuntimeError("a listener's own fault")
+
+    run = Run(scene.runs, turn())
+    run.listen(fail)
+    run.listen(heard.append)
+    assert run.work() == heard[-1]
+    assert scene.at_rest()
+    assert "a listener failed" in caplog.text
+
+
 class _Pause(Gate):
     """A gate that is open, but lets the others work first."""
 

@@ -196,6 +196,8 @@ def test_a_failed_answer_does_not_end_it(cli: Cli, provider: ScriptedProvider) -
 
 def test_commands_of_the_conversation(cli: Cli, provider: ScriptedProvider) -> None:
     """/agent and /session go elsewhere, /new begins elsewhere, /reset begins here anew, // says a slash."""
+    # Other tests speak there, too.
+    assert cli("sessions", "reset", "agent:beta:main", "--yes").exit_code == 0
     lines = ["a", "/session chat-other", "b", "/agent beta", "c", "/new", "d", "e", "/reset", "f", "//g", "/quit", "no"]
     result = cli("chat", "--session-key", "chat-commands", said="\n".join(lines))
     assert result.exit_code == 0, result.output

@@ -6,7 +6,7 @@ import pytest
 from tests.cli.conftest import Cli
 from tests.cli.terminal import Terminal
 from tests.live.gateway import Gateway, wait_until
-from tests.scripted import Hang, Reply, ScriptedProvider, ToolCall
+from tests.scripted import Hang, Reply, ScriptedProvider, Status, ToolCall
 
 
 def say(cli: Cli, key: str, message: str = "hello there", *more: str) -> None:
@@ -51,6 +51,15 @@ def test_a_session_is_shown(cli: Cli, provider: ScriptedProvider) -> None:
     assert out.index("how are you") < out.index("⏺ session_status {}") < out.index("⎿ ") < out.index("all is well")
     messages = told(cli, "show", "shown")["messages"]
     assert [message["role"] for message in messages] == ["user", "assistant", "toolResult", "assistant"]
+
+
+def test_a_turn_that_failed_says_why(cli: Cli, provider: ScriptedProvider) -> None:
+    """In the place of its answer, which is no message."""
+    provider.enqueue(Status(400, "not like this"))
+    assert cli("agent", "--session-key", "failed", "--message", "hello there").exit_code == 1
+    out = cli("sessions", "show", "failed").stdout
+    assert "messages: 1 of 1\n" in out
+    assert "not like this" in out[out.index("failed:", out.index("hello there")) :]
 
 
 def test_only_the_latest_are_shown(cli: Cli) -> None:

@@ -23,6 +23,15 @@ def refused(asking: Client, /, **connect: Any) -> Refused:
     return refusal.value
 
 
+def turned_away(gateway: Gateway, **connect: Any) -> Refused:
+    """The same for a client that leaves then."""
+    client = Client(gateway)
+    try:
+        return refused(client, **connect)
+    finally:
+        client.close()
+
+
 def test_a_client_with_the_token_is_welcome(gateway: Gateway) -> None:
     """The challenge has a nonce of its own, and hello-ok says what is served to whom."""
     with connected(gateway) as client, connected(gateway) as other:
@@ -100,10 +109,8 @@ def test_the_token_may_stand_where_the_password_does(gateway: Gateway) -> None:
 def test_in_password_mode_the_errors_speak_of_passwords(start_gateway: StartGateway) -> None:
     """And the password may stand in the token's field."""
     gateway = start_gateway(gateway={"auth": {"mode": "password", "password": "p" * 20}})
-    client = Client(gateway)
-    assert refused(client, token="wrong").error["details"]["code"] == "AUTH_PASSWORD_MISMATCH"
-    client = Client(gateway)
-    assert refused(client, token=None).error["details"]["code"] == "AUTH_PASSWORD_MISSING"
+    assert turned_away(gateway, token="wrong").error["details"]["code"] == "AUTH_PASSWORD_MISMATCH"
+    assert turned_away(gateway, token=None).error["details"]["code"] == "AUTH_PASSWORD_MISSING"
     with connected(gateway, token="p" * 20) as welcome:
         assert welcome.hello["snapshot"]["authMode"] == "password"
 
@@ -113,8 +120,8 @@ def test_too_many_wrong_tokens_lock_the_address_on_both_doors(start_gateway: Sta
     limit = {"maxAttempts": 2, "windowMs": 60000, "lockoutMs": 60000, "exemptLoopback": False}
     gateway = start_gateway(gateway={"auth": {"rateLimit": limit}})
     assert gateway.call("/v1/models", method="GET", token="wrong").status == 401
-    refused(Client(gateway), token="wrong")
-    error = refused(Client(gateway)).error
+    turned_away(gateway, token="wrong")
+    error = turned_away(gateway).error
     assert error["details"]["code"] == "AUTH_RATE_LIMITED"
     assert error["code"] == "UNAVAILABLE"
     assert 0 < error["retryAfterMs"] <= 60000
@@ -154,8 +161,7 @@ def test_a_proxy_decides_what_its_user_may(start_gateway: StartGateway) -> None:
     assert client.hello["auth"]["scopes"] == ["operator.read"]
     assert client.hello["snapshot"]["presence"][0]["user"] == {"id": "ann"}
     client.close()
-    refusal = refused(Client(gateway), token=None)
-    assert refusal.error["details"]["code"] == "AUTH_UNAUTHORIZED"
+    assert turned_away(gateway, token=None).error["details"]["code"] == "AUTH_UNAUTHORIZED"
 
 
 def test_a_page_of_a_foreign_origin_is_told_why(gateway: Gateway) -> None:
@@ -211,17 +217,32 @@ def test_the_first_frame_must_be_connect(gateway: Gateway, first: str) -> None:
     ("change", "where"),
     [
         ({"client": {**CLIENT, "version": 1}}, "client.version"),
-        ({"client": None}, "client"),
+        ({"client": None}, "client: must not be null"),
+        ({"client": []}, "client: must be an object"),
+        ({"client": {**CLIENT, "more": 1}}, "client.more: is not a parameter of this method"),
         ({"minProtocol": "4"}, "minProtocol"),
+        ({"maxProtocol": None}, "maxProtocol: must not be null"),
         ({"scopes": "operator.admin"}, "scopes"),
+        ({"scopes": [None]}, "scopes[0]: must not be null"),
         ({"unheardOf": 1}, "unheardOf"),
-        ({"device": {"id": "x"}}, "device."),
+        ({"device": {"id": "x"}}, "device.publicKey: is required"),
     ],
-    ids=["client.version", "client", "minProtocol", "scopes", "unknown", "device"],
+    ids=[
+        "client.version",
+        "client",
+        "client-list",
+        "client.more",
+        "minProtocol",
+        "maxProtocol",
+        "scopes",
+        "scope",
+        "unknown",
+        "device",
+    ],
 )
 def test_a_wrong_connect_names_the_field(gateway: Gateway, change: dict[str, Any], where: str) -> None:
     """The path of the first fault stands in the message."""
-    error = refused(Client(gateway), **change).error
+    error = turned_away(gateway, **change).error
     assert error["code"] == "INVALID_REQUEST"
     assert f"invalid connect params: {where}" in error["message"]
 
@@ -232,9 +253,16 @@ def test_a_client_of_an_unknown_kind_is_welcome(gateway: Gateway) -> None:
         assert client.hello["snapshot"]["presence"][0]["mode"] == "something"
 
 
+def test_what_is_null_is_as_if_it_were_left_out(gateway: Gateway) -> None:
+    """Also a whole block; what nobody reads may be anything."""
+    nothing = {"device": None, "role": None, "caps": None, "locale": "x" * 1000, "userAgent": ""}
+    with connected(gateway, client={**CLIENT, "displayName": None}, **nothing) as client:
+        assert client.hello["snapshot"]["presence"][0]["host"] == CLIENT["id"]
+
+
 def test_another_role_than_operator_is_refused(gateway: Gateway) -> None:
     """Nodes and workers are no part of this gateway."""
-    assert "role" in refused(Client(gateway), role="node").error["message"]
+    assert "role" in turned_away(gateway, role="node").error["message"]
 
 
 class Device:

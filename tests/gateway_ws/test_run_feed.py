@@ -158,6 +158,32 @@ def test_tools_are_told_when_they_begin_and_end(start_gateway: StartGateway, pro
         assert final["message"]["content"][0]["text"] == "I look. \n\nDone."
 
 
+def test_arguments_that_nobody_could_read_harm_no_run(gateway: Gateway, provider: ScriptedProvider) -> None:
+    """A model that nests them five hundred levels deep is told so, and who listens hears the rest."""
+    deep = '{"a":' * 500 + "1" + "}" * 500
+    call = ToolCall("call_1", "session_status", deep)
+    provider.enqueue(Reply("I try. ", tool_calls=(call,), finish="tool_calls"), Reply("I see."))
+    with connected(gateway) as client:
+        answer = gateway.chat(user="deep")
+        assert answer.text == "I try. \n\nI see."
+        client.event("chat", state="final", runId=answer.headers["x-openclaw-run-id"])
+        assert "nested too deeply" in provider.requests[-1].body["messages"][-1]["content"]
+        history = client.call("chat.history", {"sessionKey": answer.headers["x-openclaw-session-key"]})
+        assert [each["role"] for each in history["messages"]] == ["user", "assistant", "toolResult", "assistant"]
+
+
+def test_the_final_message_is_the_one_of_the_transcript(gateway: Gateway) -> None:
+    """So that a client which shows both shows it once."""
+    with connected(gateway) as client:
+        client.call("sessions.subscribe")
+        send(client, "once")
+        final = client.event("chat", state="final", runId="once")["payload"]["message"]
+        stored = [event["payload"] for event in client.heard("session.message")]
+        assert [each["message"]["role"] for each in stored] == ["user", "assistant"]
+        assert final["__openclaw"]["id"] == stored[1]["messageId"]
+        assert final["__openclaw"]["seq"] == stored[1]["messageSeq"] == 2
+
+
 def test_thinking_is_told_only_where_it_is_shown(start_gateway: StartGateway, provider: ScriptedProvider) -> None:
     """The same switch as for HTTP callers."""
     reply = Reply("answer", reasoning=("hm", " so"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import struct
+import threading
 
 import psutil
 import pytest
@@ -16,7 +17,7 @@ from app.gateway_ws.transport import _text_frame
 from tests.conftest import StartGateway
 from tests.gateway_ws.client import Client, Refused, connected
 from tests.live.gateway import Gateway, wait_until
-from tests.scripted import Reply, ScriptedProvider
+from tests.scripted import Hang, Reply, ScriptedProvider
 
 MEGABYTE = 1024 * 1024
 
@@ -174,6 +175,27 @@ def test_twenty_bad_frames_in_a_row_end_the_connection(gateway: Gateway) -> None
         assert len(client._responses["invalid"]) == 39
 
 
+@pytest.mark.parametrize("where", ["frame", "params"])
+def test_a_frame_with_very_many_members_is_refused_by_their_number(gateway: Gateway, where: str) -> None:
+    """Rather than one by one, which takes seconds in which nobody else is served."""
+    many = dict.fromkeys(map(str, range(200_000)), 1)
+    with connected(gateway) as client:
+        request = {"type": "req", "id": "1", "method": "health"}
+        client.send({**request, **many} if where == "frame" else {**request, "params": many})
+        with pytest.raises(Refused, match="members"):
+            client.answer("1")
+
+
+def test_who_may_only_read_has_nothing_large_to_send(gateway: Gateway) -> None:
+    """The bound stands in hello-ok."""
+    with connected(gateway, scopes=("operator.read",)) as client:
+        most = client.hello["policy"]["maxPayload"]
+        assert most == MEGABYTE
+        echo(client, most - 1000)
+        client.send("x" * (most + 1))
+        assert client.closed().code == 1009
+
+
 def test_a_ping_is_answered(gateway: Gateway) -> None:
     """With its payload, before connect too."""
     client = Client(gateway)
@@ -238,18 +260,37 @@ def test_a_client_that_stops_reading_is_closed_and_nobody_waits_for_it(
         echo(other, 1)
 
 
+# Frames that are no message: pong, ping, the beginning of a message and parts of it without anything in them.
+FLOODS = (masked(b"", 10), masked(b"", 9), masked(b"", 0, last=False))
+
+
+def flood(client: Client, frame: bytes) -> None:
+    """Send nothing but these frames until the gateway has had enough."""
+    try:
+        client.socket.sock.sendall(masked(b"", 1, last=False))
+        while True:
+            client.socket.sock.sendall(frame * 1000)
+    except OSError:
+        client.close()
+
+
 def test_a_thousand_clients_that_never_say_connect_leave_nothing_behind(start_gateway: StartGateway) -> None:
-    """They are let go after a while with 1000; meanwhile and afterwards everything works as before."""
+    """They are let go after a while, also those that never stop sending; everything else works meanwhile."""
     gateway = start_gateway()
     with connected(gateway) as client:
         echo(client, 1)
         silent = [Client(gateway) for _ in range(300)]
+        floods = [threading.Thread(target=flood, args=(Client(gateway), frame)) for frame in FLOODS]
+        for each in floods:
+            each.start()
         echo(client, 1)
         assert gateway.call("/healthz", method="GET").status == 200
         assert silent[0].closed(30).code == 1000
         wait_until(lambda: clients_of(gateway) == 1, "the silent connections are closed", 40)
         for each in silent:
             each.close()
+        for each in floods:
+            each.join()
         echo(client, 1)
 
 
@@ -265,6 +306,41 @@ def test_a_storm_of_reconnects_leaves_nothing_behind(start_gateway: StartGateway
     wait_until(lambda: clients_of(gateway) == 0, "all connections are closed", 40)
     with connected(gateway) as client:
         assert len(client.hello["snapshot"]["presence"]) == 1
+
+
+def test_other_secrets_end_the_connections_of_the_old_ones(start_gateway: StartGateway) -> None:
+    """A token that is taken back opens nothing any more."""
+    gateway = start_gateway()
+    config = json.loads(gateway.config_path.read_text())
+    with connected(gateway) as client:
+        gateway.write_config({**config, "session": {"queueLimit": 3}})
+        client.event("config.changed")
+        echo(client, 1)
+        config["gateway"]["auth"]["token"] = "another-token-0123456789"
+        gateway.write_config(config)
+        assert client.closed().code == 1008
+    with pytest.raises(Refused, match="token mismatch"):
+        Client(gateway).connect()
+
+
+def test_a_run_that_the_drain_ends_is_told_before_the_connection_is_closed(
+    start_gateway: StartGateway, provider: ScriptedProvider
+) -> None:
+    """Its end, and the answer to whoever waits for it; no run begins any more."""
+    gateway = start_gateway("--graceful-timeout", "7")
+    provider.enqueue(Hang())
+    with connected(gateway) as client:
+        client.call("chat.send", {"sessionKey": "main", "message": "hi", "idempotencyKey": "hangs"})
+        provider.wait_for_request()
+        waits = client.begin("agent.wait", {"runId": "hangs"})
+        gateway.process.terminate()
+        client.event("shutdown")
+        with pytest.raises(Refused, match="shutting down"):
+            client.call("chat.send", {"sessionKey": "other", "message": "hi", "idempotencyKey": "late"})
+        assert client.answer(waits)["status"] == "error"
+        client.event("chat", runId="hangs", state="error")
+        assert client.closed().code == 1012
+    assert gateway.wait_for_end() == 0
 
 
 def test_a_drain_is_announced_and_closes_with_1012(start_gateway: StartGateway) -> None:

@@ -48,6 +48,12 @@ def test_a_number_with_a_lower_bound_alone() -> None:
     assert refusal(Number(1, whole=True), 0) == "must be 1 or more"
 
 
+def test_bounds_are_said_in_full() -> None:
+    """However large they are."""
+    assert refusal(Number(0, 2**53, whole=True), -1) == "must be from 0 to 9007199254740992"
+    assert refusal(Number(0.5, 1.5), 2) == "must be from 0.5 to 1.5"
+
+
 @pytest.mark.parametrize("value", ["0.5", True, False, [], {}, [1]])
 def test_what_is_no_number(value: Any) -> None:
     """A text that reads as a number, or ``true``, is a caller's mistake that is told."""

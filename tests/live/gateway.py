@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "test-token-0123456789"
 PATIENCE = 20.0
@@ -144,9 +146,11 @@ class Gateway:
                 self.kill()
 
     def kill(self) -> None:
-        """kill -9 of master and workers."""
+        """kill -9 of master and workers. Returns when none of them holds a file any more."""
+        family = psutil.Process(self.process.pid).children(recursive=True)
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        wait_until(lambda: not any(_lives(each) for each in family), "all processes are gone")
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
@@ -199,6 +203,13 @@ class Gateway:
     def chat(self, text: str = "hi", *, headers: dict[str, str] | None = None, **fields: Any) -> Answer:
         """A chat completion with one user message; ``messages`` among the fields replaces it."""
         return self.call(body=chat_body(text, **fields), headers=headers)
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def chat_body(text: str = "hi", **fields: Any) -> dict[str, Any]:

@@ -2,40 +2,39 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
-import gevent
-
-from app.agents.events import Ended
 from app.agents.outcomes import Outcome
 from app.agents.run import Run
-from app.auth import ADMIN, WRITE
-from app.config.settings import ModelChoice
-from app.errors import GatewayError, InvalidRequest, Overloaded, RunCancelled
+from app.auth import WRITE
 from app.gateway_ws import turns
 from app.gateway_ws.method import Call, Method
+from app.gateway_ws.model_choice import model_named
 from app.gateway_ws.params import Flag, Ignored, Text, not_here, params, whole
-from app.gateway_ws.session_keys import MAIN_KEY, resolve
+from app.gateway_ws.times import ms
+from app.gateway_ws.turns import RunFailed
 from app.gateway_ws.usage import usage_of
 from app.sessions.store import DONE
+from app.sessions.transcript import TurnOutcome
 
+# Seconds between two looks at a run that takes its time; its own deadline ends it.
+ASK_AGAIN = 3600.0
 # Milliseconds.
 WAIT_MS, MAX_WAIT_MS = 30_000, 3600 * 1000
 
 _AGENT = params(
     message=turns.message_text(),
     agentId=Text(),
-    sessionKey=Text(),
+    sessionKey=Text(minimum=0),
     idempotencyKey=turns.run_id(),
     extraSystemPrompt=Text(200_000, minimum=0, strip=False),
     timeout=whole(0, turns.MAX_TIMEOUT_MS // 1000),
-    thinking=Text(32),
+    thinking=Text(32, minimum=0),
     attachments=turns.attachments(),
-    model=Text(),
-    provider=Text(),
-    sessionId=Text(),
-    label=Text(),
+    model=Text(minimum=0),
+    provider=Text(minimum=0),
+    sessionId=Text(minimum=0),
+    label=Ignored(),
     deliver=not_here(False),
     to=not_here(),
     cwd=not_here(),
@@ -71,82 +70,61 @@ _WAIT = params(runId=turns.run_id(), timeoutMs=whole(0, MAX_WAIT_MS))
 
 def _agent(call: Call) -> dict[str, Any]:
     given = call.params
-    settings = call.plane.services.live.current
-    agent, key = resolve(settings, given.get("sessionKey") or MAIN_KEY, given.get("agentId"))
-    run_id = given["idempotencyKey"]
-    started = turns.begin(
+    agent, key = turns.session_of(call, given.get("sessionKey") or None)
+    call.connection.check_room()
+    begun = turns.begin(
         call,
         agent,
         key,
-        run_id,
-        given["message"],
-        given=given.get("attachments", ()),
-        thinking=given.get("thinking"),
+        given["idempotencyKey"],
         seconds=given.get("timeout"),
         instructions=given.get("extraSystemPrompt", ""),
-        model=_model(call),
+        model=model_named(call, given["model"], given.get("provider")) if given.get("model") else None,
     )
-    accepted = {"runId": run_id, "sessionKey": key, "agentId": agent.id}
-    if started.run is None and started.status != "in_flight":
-        return {**accepted, "status": "ok", "summary": "completed before"}
-    run = started.run or call.plane.services.runs.find(run_id)
-    if run is None:
-        return {**accepted, "status": "ok", "summary": "completed before"}
-    began = started.run is not None
-    run.listen(lambda event: gevent.spawn(_answer_again, call, run, event) if isinstance(event, Ended) else None)
-    status = "accepted" if began else "in_flight"
-    return {**accepted, "status": status, "acceptedAt": int(run.started * 1000)}
+    if (run := begun.run) is None:
+        return _completed(given["idempotencyKey"], begun.ended)
+    call.connection.wait_for(_answer_again, call, run)
+    # Also to whoever asks again: clients take any other status for the last answer.
+    return {
+        "runId": run.id,
+        "sessionKey": key,
+        "agentId": agent.id,
+        "status": "accepted",
+        "acceptedAt": ms(run.started),
+    }
 
 
-def _model(call: Call) -> ModelChoice | None:
-    """Raises InvalidRequest, Forbidden."""
-    wanted = call.params.get("model")
-    if wanted is None:
-        return None
-    call.connection.require(ADMIN)
-    if (provider := call.params.get("provider")) is not None and "/" not in wanted:
-        wanted = f"{provider}/{wanted}"
-    if not call.plane.services.catalogue.knows(wanted):
-        raise InvalidRequest(f"model: {wanted[:100]!r} is not in models.providers", param="model")
-    return ModelChoice(wanted)
-
-
-def _answer_again(call: Call, run: Run, ended: Ended) -> None:
+def _answer_again(call: Call, run: Run) -> None:
     """The second response: how the run ended."""
-    if ended.error is not None:
-        call.connection.fail(call.id, _told(ended.error, run.id))
-        return
-    session = call.plane.services.sessions.info(run.turn.session_key)
-    provider, _, model = run.model.partition("/")
-    text = run.answer.text
-    meta = {
-        "durationMs": int((time.time() - run.started) * 1000),
+    services = call.plane.services
+    outcome = None
+    while outcome is None:
+        outcome = services.runs.outcomes.wait(run.id, ASK_AGAIN)
+    if outcome.error is not None:
+        call.connection.fail(call.id, RunFailed(run.id, outcome.error.message, outcome.error))
+    else:
+        stored = services.sessions.turn_of_run(run.id)
+        call.connection.respond(call.id, _completed(run.id, stored, outcome.finish_reason))
+
+
+def _completed(run_id: str, outcome: TurnOutcome | None, stop_reason: str | None = None) -> dict[str, Any]:
+    """outcome: None when its session is deleted already. stop_reason: as long as it is known."""
+    told = {"runId": run_id, "status": "ok", "summary": "completed"}
+    if outcome is None:
+        return told
+    provider, _, model = (outcome.end.model or "").partition("/")
+    meta: dict[str, Any] = {
+        "durationMs": ms(outcome.end.ended_at - outcome.end.started_at),
         "agentMeta": {
-            "sessionId": session.session_id if session else None,
+            "sessionId": outcome.session_id,
             "provider": provider,
             "model": model,
-            "usage": usage_of(ended.usage),
+            "usage": usage_of(outcome.end.usage),
         },
-        "stopReason": ended.finish_reason,
     }
-    call.connection.respond(
-        call.id,
-        {
-            "runId": run.id,
-            "status": "ok",
-            "summary": "completed",
-            "result": {"payloads": [{"text": text}] if text else [], "meta": meta},
-        },
-    )
-
-
-def _told(error: GatewayError, run_id: str) -> GatewayError:
-    """Whatever ended the run, the request itself was right: ``UNAVAILABLE``, with what happened in its details."""
-    told = Overloaded(error.message, retry_after=0)
-    told.headers = dict(error.headers)
-    status = "aborted" if isinstance(error, RunCancelled) else "error"
-    told.details = {"runId": run_id, "status": status, "type": error.type, "code": error.code}
-    return told
+    if stop_reason is not None:
+        meta["stopReason"] = stop_reason
+    return {**told, "result": {"payloads": [{"text": outcome.text}] if outcome.text else [], "meta": meta}}
 
 
 def _wait(call: Call) -> dict[str, Any]:
@@ -162,15 +140,15 @@ def _wait(call: Call) -> dict[str, Any]:
     if outcome is not None:
         return _ended(run_id, outcome.started, outcome.ended, outcome.error.message if outcome.error else None)
     run = runs.find(run_id)
-    return {"runId": run_id, "status": "timeout", **({"startedAt": int(run.started * 1000)} if run else {})}
+    return {"runId": run_id, "status": "timeout", **({"startedAt": ms(run.started)} if run else {})}
 
 
 def _ended(run_id: str, started: float, ended: float, error: str | None) -> dict[str, Any]:
     told: dict[str, Any] = {
         "runId": run_id,
         "status": "ok" if error is None else "error",
-        "startedAt": int(started * 1000),
-        "endedAt": int(ended * 1000),
+        "startedAt": ms(started),
+        "endedAt": ms(ended),
     }
     return told if error is None else {**told, "error": error}
 

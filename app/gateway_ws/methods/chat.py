@@ -24,7 +24,7 @@ _SEND = params(
     message=turns.message_text(),
     idempotencyKey=turns.run_id(),
     attachments=turns.attachments(),
-    thinking=Text(32),
+    thinking=Text(32, minimum=0),
     timeoutMs=turns.timeout_ms(),
     deliver=not_here(False),
     queueMode=not_here("followup", "collect"),
@@ -49,7 +49,7 @@ _SESSION_SEND = params(
     key=Text(required=True),
     agentId=Text(),
     message=turns.message_text(),
-    thinking=Text(32),
+    thinking=Text(32, minimum=0),
     attachments=turns.attachments(),
     timeoutMs=turns.timeout_ms(),
     idempotencyKey=turns.run_id(required=False),
@@ -69,23 +69,9 @@ def _session_send(call: Call) -> dict[str, Any]:
 
 
 def _begin(call: Call, key: str, run_id: str) -> dict[str, Any]:
-    given = call.params
-    agent, key = resolve(call.plane.services.live.current, key, given.get("agentId"))
-    if (wanted := given.get("sessionId")) is not None:
-        found = call.plane.services.sessions.info(key)
-        if found is None or found.session_id != wanted:
-            raise InvalidRequest("sessionId: the session is another one by now", param="sessionId")
-    started = turns.begin(
-        call,
-        agent,
-        key,
-        run_id,
-        given["message"],
-        given=given.get("attachments", ()),
-        thinking=given.get("thinking"),
-        seconds=given.get("timeoutMs", 0) / 1000,
-    )
-    return {"runId": run_id, "sessionKey": key, "status": started.status}
+    agent, key = turns.session_of(call, key)
+    begun = turns.begin(call, agent, key, run_id, seconds=call.params.get("timeoutMs", 0) / 1000)
+    return {"runId": run_id, "sessionKey": key, "status": begun.status}
 
 
 def _abort(call: Call) -> dict[str, Any]:

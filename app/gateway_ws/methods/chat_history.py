@@ -11,7 +11,7 @@ from app.gateway_ws import messages, session_rows
 from app.gateway_ws.method import Call, Method
 from app.gateway_ws.params import Ignored, Text, not_here, params, whole
 from app.gateway_ws.session_keys import resolve
-from app.sessions import keys
+from app.gateway_ws.times import ms
 
 LIMIT, MAX_LIMIT = 200, 1000
 MAX_CHARS = 500_000
@@ -25,7 +25,7 @@ _HISTORY = params(
     limit=whole(1, MAX_LIMIT),
     offset=whole(0, 2**53),
     maxChars=whole(1, MAX_CHARS),
-    cursor=not_here(),
+    cursor=not_here(""),
     messageId=not_here(),
     # Nothing waits outside of its run here, so there is nothing to tell of it.
     pendingBefore=Ignored(),
@@ -59,14 +59,15 @@ def _history(call: Call) -> dict[str, Any]:
     stored: set[str] = set()
     if found is not None:
         stored = {entry.run_id for entry in found.entries}
-        told = messages.fitting(messages.shown(found.entries, max_chars))
-        more = found.more or len(told) < len(found.entries)
+        page = messages.page(found.entries, max_chars)
+        cut = page.stored < len(found.entries)
+        more = found.more or cut
         answer |= {
             "sessionId": found.session_id,
-            "messages": told,
+            "messages": page.messages,
             "hasMore": more,
-            **({"nextOffset": offset + len(told)} if more else {}),
-            **({"truncated": True} if len(told) < len(found.entries) else {}),
+            **({"nextOffset": offset + page.stored} if more else {}),
+            **({"truncated": True} if cut else {}),
             "totalMessages": found.total,
         }
         if (info := services.sessions.info(key, texts=True)) is not None:
@@ -82,22 +83,18 @@ def _in_flight(run: Run, max_chars: int) -> dict[str, Any]:
     return {
         "runId": run.id,
         "text": run.answer.text[-MAX_CHARS:],
-        "startedAt": int(run.started * 1000),
+        "startedAt": ms(run.started),
         "message": {
             "role": "user",
             "content": messages.parts(run.turn.messages[-1], max_chars),
-            "timestamp": int(run.started * 1000),
+            "timestamp": ms(run.started),
         },
     }
 
 
 def _inject(call: Call) -> dict[str, Any]:
     given, services = call.params, call.plane.services
-    agent, key = resolve(services.live.current, given["sessionKey"], given.get("agentId"))
-    try:
-        keys.check_not_reserved(key)
-    except InvalidRequest as error:
-        raise InvalidRequest(f"sessionKey: {error.message}", param="sessionKey") from None
+    agent, key = resolve(services.live.current, given["sessionKey"], given.get("agentId"), writable=True)
     text = f"[{given['label']}]\n\n{given['message']}" if given.get("label") else given["message"]
     if not text.strip():
         raise InvalidRequest("message: must not be empty", param="message")

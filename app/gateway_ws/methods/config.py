@@ -5,12 +5,13 @@ What is written takes effect as every change of the file does: the gateway watch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, TypeVar
 
 import gevent
+from gevent.util import wrap_errors
 
 from app.auth import ADMIN, READ
 from app.config import (
@@ -38,6 +39,8 @@ T = TypeVar("T")
 
 # Characters of the file.
 MAX_TEXT = 1_000_000
+# Faults that are told at once.
+MAX_ISSUES = 50
 _RAW = Text(MAX_TEXT, required=True, strip=False)
 _HASH = Text(128, required=True)
 
@@ -64,7 +67,7 @@ def _snapshot(environment: Environment) -> dict[str, Any]:
     """The file as it is now; what is wrong with it is told, and then nothing else of it."""
     told: dict[str, Any] = {"path": str(environment.config_path)}
     text = shown = None
-    faults: Iterable[Fault] = ()
+    faults: Sequence[Fault] = ()
     warnings: tuple[str, ...] = ()
     try:
         text = read_text(environment)
@@ -81,7 +84,7 @@ def _snapshot(environment: Environment) -> dict[str, Any]:
         "config": parsed,
         "hash": hash_of(text),
         "valid": not faults,
-        "issues": [_issue(fault) for fault in faults],
+        "issues": _issues(faults),
         "warnings": [{"path": "", "message": warning} for warning in warnings],
     }
 
@@ -125,7 +128,7 @@ def _write(call: Call, change: Callable[[str | None], str]) -> dict[str, Any]:
         raise InvalidRequest(
             f"invalid config: {error}"[:2000],
             param="raw",
-            details={"code": "INVALID_CONFIG", "issues": [_issue(fault) for fault in error.faults]},
+            details={"code": "INVALID_CONFIG", "issues": _issues(error.faults)},
         ) from None
     except StaleConfig as error:
         raise InvalidRequest(f"baseHash: {error}", param="baseHash", details={"code": "STALE_CONFIG"}) from None
@@ -134,13 +137,17 @@ def _write(call: Call, change: Callable[[str | None], str]) -> dict[str, Any]:
     return {"ok": True, **{name: after[name] for name in ("path", "hash", "config", "warnings")}}
 
 
-def _issue(fault: Fault) -> dict[str, str]:
-    return {"path": fault.where, "message": fault.what}
+def _issues(faults: Sequence[Fault]) -> list[dict[str, str]]:
+    return [{"path": fault.where, "message": fault.what} for fault in faults[:MAX_ISSUES]]
 
 
 def _in_thread(work: Callable[[], T]) -> T:
     """Files may be on a disk that takes its time."""
-    done: T = gevent.get_hub().threadpool.apply(work)
+    # Errors are passed as values: those that end a job of the pool are printed.
+    outcome: Any = gevent.get_hub().threadpool.apply(wrap_errors((Exception,), work))
+    if isinstance(outcome, Exception):
+        raise outcome
+    done: T = outcome
     return done
 
 

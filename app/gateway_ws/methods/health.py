@@ -8,9 +8,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from app.auth import READ
-from app.gateway_ws.health import listed, sessions_path
+from app.gateway_ws.health import listed
 from app.gateway_ws.method import Call, Method
 from app.gateway_ws.params import Ignored, params
+from app.gateway_ws.session_rows import sessions_path
+from app.gateway_ws.times import ms
 from app.gateway_ws.usage import Bill
 from app.providers.catalogue import LOCAL
 from app.version import VERSION
@@ -32,8 +34,8 @@ def _status(call: Call) -> dict[str, Any]:
     return {
         "runtimeVersion": VERSION,
         "pid": os.getpid(),
-        "startedAt": services.started * 1000,
-        "uptimeMs": int((time.time() - services.started) * 1000),
+        "startedAt": ms(services.started),
+        "uptimeMs": ms(time.time() - services.started),
         "failing": plane.health.failing(),
         "heartbeat": {"defaultAgentId": agent.id, "agents": []},
         "channelSummary": [],
@@ -75,7 +77,7 @@ def _usage(call: Call) -> dict[str, Any]:
     first = (now - timedelta(days=DAYS - 1)).replace(hour=0, minute=0, second=0, microsecond=0)
     used = services.sessions.usage(first.timestamp(), now.timestamp() + 1).of_days
     return {
-        "updatedAt": int(now.timestamp() * 1000),
+        "updatedAt": ms(now.timestamp()),
         "providers": [_provider(id) for id in dict.fromkeys((*services.live.current.providers, LOCAL))],
         "totals": {
             "today": bill.of(used.get(now.date(), {}).items()),

@@ -11,6 +11,7 @@ from app.config.well_known import WELL_KNOWN
 from app.gateway_ws.method import Call, Method
 from app.gateway_ws.params import Ignored, Text, params
 from app.gateway_ws.session_keys import agent_of
+from app.gateway_ws.times import ms
 from app.providers.catalogue import LOCAL, Catalogue
 
 # What the published schema knows that models take.
@@ -66,7 +67,7 @@ def _availability(reference: str, settings: Settings, aside: dict[str, float]) -
         return {"available": False, "unavailableReason": "missing-auth"}
     if reference in aside:
         until = time.time() + aside[reference] - time.monotonic()
-        return {"available": False, "unavailableReason": "cooldown", "unavailableUntil": int(until * 1000)}
+        return {"available": False, "unavailableReason": "cooldown", "unavailableUntil": ms(until)}
     return {"available": True}
 
 

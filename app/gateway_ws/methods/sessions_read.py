@@ -8,12 +8,12 @@ from typing import Any
 from app.auth import READ
 from app.errors import InvalidRequest
 from app.gateway_ws import messages, session_rows
-from app.gateway_ws.health import sessions_path
 from app.gateway_ws.method import Call, Method
-from app.gateway_ws.params import Flag, Ignored, Items, Text, not_here, params, whole
+from app.gateway_ws.params import Choice, Flag, Ignored, Items, Text, not_here, params, whole
 from app.gateway_ws.session_keys import agent_of, resolve
+from app.gateway_ws.times import ms
 from app.providers.stream import text_of
-from app.sessions.listing import MAX_PAGE, SessionInfo
+from app.sessions.listing import MAX_PAGE, SessionInfo, SessionPage
 from app.sessions.transcript import Entry
 
 # More than any database holds; SQLite's own numbers end at 2**63.
@@ -37,7 +37,7 @@ _LIST = params(
     includeDerivedTitles=Flag(),
     includeLastMessage=Flag(),
     configuredAgentsOnly=Flag(),
-    archived=not_here(False, "all"),
+    archived=Choice(True, False, "all"),
     requireLastInteraction=not_here(False),
     boardFace=not_here("chat"),
     spawnedBy=not_here(),
@@ -74,21 +74,25 @@ def _list(call: Call) -> dict[str, Any]:
     agent = agent_of(settings, given["agentId"]) if "agentId" in given else None
     configured = list(settings.agents) if given.get("configuredAgentsOnly") else None
     now, limit, offset = time.time(), min(given.get("limit", LISTED), MAX_PAGE), given.get("offset", 0)
-    found = services.sessions.page(
-        agent_ids=[agent.id] if agent else configured,
-        search=given.get("search"),
-        label=given.get("label"),
-        since=now - given["activeMinutes"] * 60 if "activeMinutes" in given else None,
-        limit=limit,
-        offset=offset,
-        texts=_wants_texts(call),
-    )
+    if given.get("archived") is True:
+        # Nothing is archived here.
+        found = SessionPage([], 0)
+    else:
+        found = services.sessions.page(
+            agent_ids=[agent.id] if agent else configured,
+            search=given.get("search"),
+            label=given.get("label"),
+            since=now - given["activeMinutes"] * 60 if "activeMinutes" in given else None,
+            limit=limit,
+            offset=offset,
+            texts=_wants_texts(call),
+        )
     active = session_rows.active_keys(services)
     following = offset + len(found.sessions)
     more = bool(found.sessions) and following < found.total
     return {
-        "ts": int(now * 1000),
-        "path": sessions_path(settings),
+        "ts": ms(now),
+        "path": session_rows.sessions_path(settings),
         "count": len(found.sessions),
         "totalCount": found.total,
         "limitApplied": limit,
@@ -104,7 +108,7 @@ def _preview(call: Call) -> dict[str, Any]:
     given = call.params
     limit, max_chars = min(given.get("limit", PREVIEW), MAX_PREVIEW), given.get("maxChars", PREVIEW_CHARS)
     previews = [_previewed(call, key, limit, min(max_chars, messages.MAX_CHARS)) for key in given["keys"]]
-    return {"ts": int(time.time() * 1000), "previews": previews}
+    return {"ts": ms(time.time()), "previews": previews}
 
 
 def _previewed(call: Call, key: str, limit: int, max_chars: int) -> dict[str, Any]:
@@ -178,14 +182,14 @@ def _get(call: Call) -> dict[str, Any]:
     found = services.sessions.transcript(key, min(given.get("limit", GOT), MAX_GOT), offset)
     if found is None:
         return {"key": key, "messages": [], "hasMore": False, "totalMessages": 0}
-    told = messages.fitting(messages.shown(found.entries))
-    more = found.more or len(told) < len(found.entries)
+    page = messages.page(found.entries)
+    more = found.more or page.stored < len(found.entries)
     return {
         "key": key,
         "sessionId": found.session_id,
-        "messages": told,
+        "messages": page.messages,
         "hasMore": more,
-        **({"nextOffset": offset + len(told)} if more else {}),
+        **({"nextOffset": offset + page.stored} if more else {}),
         "totalMessages": found.total,
     }
 

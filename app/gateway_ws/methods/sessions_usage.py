@@ -12,8 +12,9 @@ from marshmallow import ValidationError, fields
 from app.auth import READ
 from app.errors import InvalidRequest
 from app.gateway_ws.method import Call, Method
-from app.gateway_ws.params import Ignored, Text, not_here, params, whole
+from app.gateway_ws.params import Choice, Ignored, Text, not_here, params, whole
 from app.gateway_ws.session_keys import agent_of, resolve
+from app.gateway_ws.times import ms
 from app.gateway_ws.usage import Bill
 from app.sessions.usage import DAY, Sum, UsageSums, UsedSession
 
@@ -43,7 +44,7 @@ _USAGE = params(
     agentId=Text(),
     startDate=_Day(),
     endDate=_Day(),
-    range=Text(),
+    range=Choice(*_RANGES),
     limit=whole(1, 2**53),
     mode=not_here("utc"),
     utcOffset=not_here("UTC+0", "UTC-0", "UTC+00:00"),
@@ -71,7 +72,7 @@ def _usage(call: Call) -> dict[str, Any]:
     ]
     bill = Bill(services.catalogue)
     return {
-        "updatedAt": int(time.time() * 1000),
+        "updatedAt": ms(time.time()),
         "startDate": first.isoformat(),
         "endDate": last.isoformat(),
         "sessions": [_session(bill, session, used.of_sessions[session]) for session in listed],
@@ -90,8 +91,6 @@ def _usage(call: Call) -> dict[str, Any]:
 
 def _days(given: Mapping[str, Any]) -> tuple[date, date]:
     """The first day and the last. Raises InvalidRequest."""
-    if given.get("range", "30d") not in _RANGES:
-        raise InvalidRequest(f"range: must be one of {', '.join(_RANGES)}", param="range")
     last = given.get("endDate") or datetime.now(UTC).date()
     days = _RANGES[given.get("range", "30d")]
     first = given.get("startDate") or (max(last - timedelta(days=days - 1), _EPOCH) if days else _EPOCH)
@@ -126,7 +125,7 @@ def _session(bill: Bill, session: UsedSession, by_model: Mapping[str, Sum]) -> d
         "key": session.key,
         "agentId": session.agent_id,
         "sessionId": session.session_id,
-        "updatedAt": int(session.updated_at * 1000),
+        "updatedAt": ms(session.updated_at),
         "usage": {**bill.of(by_model.items()), "modelUsage": bill.grouped(by_model.items(), _model_of)},
     }
     return told | ({"label": session.label} if session.label else {})

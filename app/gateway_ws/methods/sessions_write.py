@@ -11,16 +11,15 @@ import gevent
 from app.agents.compaction_run import CompactionRun
 from app.auth import ADMIN, WRITE
 from app.config.settings import Agent
-from app.errors import Forbidden, InvalidRequest, Overloaded, RunCancelled
-from app.gateway_ws import session_rows
-from app.gateway_ws.health import sessions_path
+from app.errors import InvalidRequest, Overloaded, RunCancelled
 from app.gateway_ws.method import Call, Method
+from app.gateway_ws.model_choice import model_named
 from app.gateway_ws.params import Ignored, Text, not_here, params, whole
 from app.gateway_ws.session_keys import agent_of, main_session, resolve
+from app.gateway_ws.session_rows import row, sessions_path
 from app.ids import new_uuid
 from app.services import Services
-from app.sessions import keys
-from app.sessions.listing import SessionInfo
+from app.sessions.edits import check_id
 
 # Seconds that the runs of a session have to end before it is reset, deleted or compacted, and between two looks.
 TO_END, LOOK_EVERY = 10.0, 0.02
@@ -79,10 +78,7 @@ _PATCH = params(
             "expectedPermissionMode",
             "expectedToolOverrides",
             "expectedMarkedUnreadAt",
-            "icon",
-            "color",
             "category",
-            "statusNote",
             "attention",
             "ttlMinutes",
             "contextWindow",
@@ -104,6 +100,9 @@ _PATCH = params(
             "groupActivation",
         )
     },
+    icon=not_here(""),
+    color=not_here(""),
+    statusNote=not_here(""),
     boardFace=not_here("chat"),
     archived=not_here(False),
     pinned=not_here(False),
@@ -130,14 +129,13 @@ def _create(call: Call) -> dict[str, Any]:
     given, services = call.params, call.plane.services
     settings = services.live.current
     if "key" in given:
-        agent, key = resolve(settings, given["key"], given.get("agentId"), param="key")
-        _check_not_reserved(key)
+        agent, key = resolve(settings, given["key"], given.get("agentId"), param="key", writable=True)
     else:
         agent = agent_of(settings, given.get("agentId", settings.default_agent))
         key = f"agent:{agent.id}:dashboard:{_new_name(given.get('idempotencyKey'))}"
     model = _model(call)
     info, _ = services.sessions.create(key, agent.id, given.get("label") or given.get("displayName"), model)
-    return {"ok": True, "key": key, "sessionId": info.session_id, "entry": _entry(services, info), "runStarted": False}
+    return {"ok": True, "key": key, "sessionId": info.session_id, "entry": row(services, info), "runStarted": False}
 
 
 def _new_name(idempotency_key: str | None) -> str:
@@ -149,15 +147,14 @@ def _new_name(idempotency_key: str | None) -> str:
 
 def _patch(call: Call) -> dict[str, Any]:
     given, services = call.params, call.plane.services
-    agent, key = _named(call)
-    _check_not_reserved(key)
+    agent, key = _named(call, writable=True)
     values: dict[str, str | None] = {}
     if "label" in given:
         values["label"] = given["label"] or None
     if "model" in given:
         values["model"] = _model(call)
     info = services.sessions.patch(key, agent.id, values, session_id=given.get("expectedSessionId"))
-    entry = _entry(services, info)
+    entry = row(services, info)
     resolved = {"modelProvider": entry.get("modelProvider"), "model": entry.get("model")}
     return {"ok": True, "path": sessions_path(services.live.current), "key": key, "entry": entry, "resolved": resolved}
 
@@ -168,7 +165,7 @@ def _reset(call: Call) -> dict[str, Any]:
     _end_runs(services, key, "the session was reset")
     services.sessions.reset(key, agent.id)
     info = services.sessions.info(key)
-    return {"ok": True, "key": key, "entry": _entry(services, info) if info else {}}
+    return {"ok": True, "key": key, "entry": row(services, info) if info else {}}
 
 
 def _delete(call: Call) -> dict[str, Any]:
@@ -176,8 +173,12 @@ def _delete(call: Call) -> dict[str, Any]:
     agent, key = _named(call)
     if key == main_session(agent.id):
         raise InvalidRequest(f"key: the main session {key!r} can't be deleted; sessions.reset empties it", param="key")
+    expected = call.params.get("expectedSessionId")
+    if expected is not None:
+        # Asked again when it is deleted; runs of another session must not be ended in vain.
+        check_id(services.sessions.info(key), expected)
     _end_runs(services, key, "the session was deleted")
-    deleted = services.sessions.delete(key, session_id=call.params.get("expectedSessionId"))
+    deleted = services.sessions.delete(key, session_id=expected)
     return {"ok": True, "key": key, "deleted": deleted, "archived": []}
 
 
@@ -197,36 +198,15 @@ def _compact(call: Call) -> dict[str, Any]:
     return {"ok": True, "key": key, "compacted": compacted, **({} if compacted else {"reason": "nothing to compact"})}
 
 
-def _named(call: Call) -> tuple[Agent, str]:
+def _named(call: Call, *, writable: bool = False) -> tuple[Agent, str]:
     settings = call.plane.services.live.current
-    return resolve(settings, call.params["key"], call.params.get("agentId"), param="key")
-
-
-def _check_not_reserved(key: str) -> None:
-    try:
-        keys.check_not_reserved(key)
-    except InvalidRequest as error:
-        raise InvalidRequest(f"key: {error.message}", param="key") from None
+    return resolve(settings, call.params["key"], call.params.get("agentId"), param="key", writable=writable)
 
 
 def _model(call: Call) -> str | None:
     """The ``provider/model`` that the session is to ask, None for the agent's. Raises Forbidden, InvalidRequest."""
-    model: str = call.params.get("model", "")
-    if not model:
-        return None
-    if ADMIN not in call.connection.scopes:
-        # As with x-openclaw-model: models cost differently.
-        raise Forbidden(
-            f"missing scope: {ADMIN}",
-            details={"code": "MISSING_SCOPE", "missingScope": ADMIN, "requiredScopes": [ADMIN]},
-        )
-    if not call.plane.services.catalogue.knows(model):
-        raise InvalidRequest(f"model: {model[:100]!r} is not in models.providers; write provider/model", param="model")
-    return model
-
-
-def _entry(services: Services, info: SessionInfo) -> dict[str, Any]:
-    return session_rows.row(services, info)
+    wanted = call.params.get("model")
+    return model_named(call, wanted).primary if wanted else None
 
 
 def _end_runs(services: Services, key: str, why: str) -> None:

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from tests.conftest import StartGateway
 from tests.gateway_ws.client import Refused, connected
 from tests.live.gateway import Gateway
 from tests.scripted import Hang, Reply, ScriptedProvider, Status, Usage
@@ -56,11 +57,61 @@ def test_a_second_caller_of_the_same_run_hears_its_end(gateway: Gateway, provide
         client.answer(client.begin("agent", params))
     with connected(gateway) as client:
         id = client.begin("agent", params)
-        assert client.answer(id)["status"] == "in_flight"
+        assert client.answer(id)["status"] == "accepted"
         hold.set()
         assert client.answer(id)["result"]["payloads"] == [{"text": "one"}]
-        assert client.call("agent", params)["status"] == "ok"
+        assert client.call("agent", params)["result"]["payloads"] == [{"text": "one"}]
     assert len(provider.requests) == 1
+
+
+def test_a_failed_run_fails_again_when_it_is_asked_for_again(gateway: Gateway, provider: ScriptedProvider) -> None:
+    """A client that repeats its request after a cut must not take the failure for success, from either method."""
+    provider.enqueue(Status(400, "no such thing"))
+    params = {"sessionKey": "fails-again", "message": "hi", "idempotencyKey": "fails-again"}
+    with connected(gateway) as client:
+        client.call("chat.send", params)
+        client.event("chat", state="error", runId="fails-again")
+        for method in ("chat.send", "agent"):
+            with pytest.raises(Refused, match="no such thing") as refusal:
+                client.call(method, params)
+            assert refusal.value.error["retryable"] is False
+            assert refusal.value.error["details"]["status"] == "error"
+
+
+def test_a_session_can_be_named_by_its_id(gateway: Gateway) -> None:
+    """And one that doesn't exist is no reason to talk to another."""
+    with connected(gateway) as client:
+        made = client.call("sessions.create", {"key": "by-id"})
+        params = {"message": "hi", "sessionId": made["sessionId"], "idempotencyKey": "by-id"}
+        assert client.call("agent", params)["sessionKey"] == made["key"]
+        with pytest.raises(Refused, match="sessionId"):
+            client.call("agent", {**params, "sessionId": "no-such-session", "idempotencyKey": "by-id-2"})
+
+
+def test_too_many_ends_that_are_waited_for_are_refused(gateway: Gateway, provider: ScriptedProvider) -> None:
+    """However often one run is asked for."""
+    provider.enqueue(Hang())
+    params = {"message": "hi", "sessionKey": "often", "idempotencyKey": "often"}
+    with connected(gateway) as client:
+        ids = [client.begin("agent", params) for _ in range(65)]
+        with pytest.raises(Refused, match="waiting already"):
+            client.answer(ids[-1])
+        client.call("chat.abort", {"sessionKey": "often"})
+
+
+def test_thinking_is_for_the_model_that_answers(start_gateway: StartGateway, provider: ScriptedProvider) -> None:
+    """Only one that reasons is asked to, whoever chose it."""
+    models = [{"id": "m"}, {"id": "r", "reasoning": True}]
+    gateway = start_gateway(models={"providers": {"scripted": {"models": models}}})
+    with connected(gateway) as client:
+        for number, chosen in enumerate(({}, {"model": "scripted/r"}, {})):
+            if number == 2:
+                client.call("sessions.patch", {"key": "main", "model": "scripted/r"})
+            params = {"message": "hi", "sessionKey": "main", "thinking": "high", "idempotencyKey": f"think-{number}"}
+            id = client.begin("agent", {**params, **chosen})
+            client.answer(id)
+            client.answer(id)
+    assert [request.body.get("reasoning_effort") for request in provider.requests] == [None, "high", "high"]
 
 
 def test_extra_instructions_reach_the_model(gateway: Gateway, provider: ScriptedProvider) -> None:

@@ -176,3 +176,4 @@ def test_runs_that_are_too_many_are_unavailable(start_gateway: StartGateway, pro
         assert error["code"] == "UNAVAILABLE"
         assert error["retryable"] is True
         assert error["retryAfterMs"] > 0
+        client.call("chat.abort", {"sessionKey": "a"})

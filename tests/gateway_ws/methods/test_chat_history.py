@@ -40,7 +40,7 @@ def text(message: dict[str, Any]) -> str:
 
 
 def test_a_history_is_what_was_said(gateway: Gateway, client: Client, provider: ScriptedProvider) -> None:
-    """Parts of text with times, places and ids; usage, model and how it ended on the answer."""
+    """Parts of text with times, places and ids; usage and model on the answer; why it ended is not on record."""
     provider.enqueue(Reply("Hello!", usage=Usage(30, 4)))
     say(gateway, "agent:main:said", "Hi there")
     told = history(client, "said")
@@ -51,7 +51,7 @@ def test_a_history_is_what_was_said(gateway: Gateway, client: Client, provider: 
     question, answer = told["messages"]
     assert (question["role"], question["content"]) == ("user", [{"type": "text", "text": "Hi there"}])
     assert (answer["role"], answer["content"]) == ("assistant", [{"type": "text", "text": "Hello!"}])
-    assert (answer["provider"], answer["model"], answer["stopReason"]) == ("scripted", "m", "stop")
+    assert (answer["provider"], answer["model"], "stopReason" in answer) == ("scripted", "m", False)
     assert (answer["usage"]["input"], answer["usage"]["output"], answer["usage"]["totalTokens"]) == (30, 4, 34)
     assert [message["__openclaw"]["seq"] for message in told["messages"]] == [1, 2]
     assert question["timestamp"] <= answer["timestamp"]
@@ -101,12 +101,37 @@ def test_a_question_without_an_answer_is_shown(gateway: Gateway, client: Client,
     client.event("chat", state="delta", runId="broken-2")
     client.call("chat.abort", {"sessionKey": "broken"})
     client.event("chat", state="aborted", runId="broken-2")
-    first, second, half = history(client, "broken")["messages"]
+    first, failure, second, half = history(client, "broken")["messages"]
     assert text(first) == "first"
     assert first["__openclaw"]["status"] == "failed"
     assert "not like this" in first["__openclaw"]["error"]
+    assert (failure["role"], failure["content"], failure["stopReason"]) == ("assistant", [], "error")
+    assert failure["errorMessage"] == first["__openclaw"]["error"]
+    assert failure["timestamp"] >= first["timestamp"]
     assert (text(second), text(half)) == ("second", "Half [interrupted]")
     assert (half["stopReason"], half["__openclaw"]["status"]) == ("aborted", "interrupted")
+
+
+@pytest.mark.parametrize(("method", "name"), [("chat.history", "sessionKey"), ("sessions.get", "key")])
+def test_a_failure_has_its_place_and_counts_as_no_message(
+    gateway: Gateway, client: Client, provider: ScriptedProvider, method: str, name: str
+) -> None:
+    """Right behind its question, in the order of seq, with an id that is nobody else's; pages miss nothing."""
+    key = f"failures-{name}"
+    for number in range(3):
+        provider.enqueue(Status(400, f"no {number}"))
+        say(gateway, f"agent:main:{key}", f"question {number}")
+    seen: list[dict[str, Any]] = []
+    offset: int | None = 0
+    while offset is not None:
+        page = client.call(method, {name: key, "limit": 2, "offset": offset})
+        assert page["totalMessages"] == 3
+        seen = page["messages"] + seen
+        offset = page.get("nextOffset")
+    assert [message["__openclaw"]["seq"] for message in seen] == [1, 1, 2, 2, 3, 3]
+    assert [message["role"] for message in seen] == ["user", "assistant"] * 3
+    assert len({message["__openclaw"]["id"] for message in seen}) == 6
+    assert [f"no {number}" in seen[2 * number + 1]["errorMessage"] for number in range(3)] == [True] * 3
 
 
 def test_pages_go_back_to_the_beginning(gateway: Gateway, client: Client) -> None:

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.conftest import StartGateway
 from tests.gateway_ws.client import Client, Refused, connected
-from tests.live.gateway import TOKEN, Gateway, wait_until
+from tests.live.gateway import TOKEN, Gateway, config_for, wait_until
+from tests.scripted import ScriptedProvider
 
 REDACTED = "__OPENCLAW_REDACTED__"
 
 
+@pytest.fixture(scope="module")
+def _own(tmp_path_factory: pytest.TempPathFactory, _shared_provider: ScriptedProvider) -> Iterator[tuple[Gateway, str]]:
+    gateway = Gateway(tmp_path_factory.mktemp("own") / "state", config_for(_shared_provider.base_url))
+    try:
+        yield gateway.wait_until_up(), "// mine, do not lose\n" + gateway.config_path.read_text()
+    finally:
+        gateway.stop()
+
+
 @pytest.fixture
-def own(start_gateway: StartGateway) -> Gateway:
-    """A gateway whose file has comments."""
-    gateway = start_gateway()
-    text = gateway.config_path.read_text()
-    gateway.config_path.write_text("// mine, do not lose\n" + text)
+def own(_own: tuple[Gateway, str]) -> Gateway:
+    """A gateway whose file has comments, and is as it was in the beginning."""
+    gateway, text = _own
+    gateway.config_path.write_text(text)
     return gateway
 
 
@@ -100,6 +109,8 @@ def test_a_wrong_text_is_refused_whole(own: Gateway, raw: str, where: str) -> No
         assert any(where in issue["path"] for issue in error["details"]["issues"])
         assert str(own.state_dir) not in error["message"]
     assert own.config_path.read_text() == before
+    # A caller's mistake is no fault of the gateway's.
+    assert "Traceback" not in own.log
 
 
 def test_a_patch_changes_what_it_names(own: Gateway) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import StartGateway
 from tests.gateway_ws.client import Client, Refused, connected
-from tests.live.gateway import Gateway
+from tests.live.gateway import Gateway, config_for
 from tests.scripted import Reply, ScriptedProvider, Status, Usage
 
 
@@ -118,12 +118,22 @@ def test_sessions_of_agents_that_are_gone_are_listed_unless_hidden(
     """Their rows say what is known, and configuredAgentsOnly leaves them out."""
     gateway = start_gateway()
     say(gateway, "agent:beta:old")
-    gateway.stop()
-    again = start_gateway(state_dir=gateway.state_dir, agents={"list": [{"id": "main", "model": "scripted/m"}]})
-    with connected(again) as client:
+    with connected(gateway) as client:
+        config = config_for(provider.base_url, agents={"list": [{"id": "main", "model": "scripted/m"}]})
+        gateway.write_config(config)
+        client.event("config.changed")
         (row,) = client.call("sessions.list")["sessions"]
         assert (row["key"], row["model"]) == ("agent:beta:old", "m")
         assert client.call("sessions.list", {"configuredAgentsOnly": True})["sessions"] == []
+
+
+def test_archived_sessions_are_none(gateway: Gateway, client: Client) -> None:
+    """Nothing is archived here: a client that looks for them finds an empty list."""
+    say(gateway, "agent:main:not-archived")
+    found = client.call("sessions.list", {"archived": True})
+    assert (found["sessions"], found["totalCount"], found["hasMore"]) == ([], 0, False)
+    for archived in (False, "all"):
+        assert client.call("sessions.list", {"archived": archived, "search": "not-archived"})["totalCount"] == 1
 
 
 def test_sessions_are_previewed(gateway: Gateway, client: Client, provider: ScriptedProvider) -> None:
@@ -193,7 +203,7 @@ def test_a_transcript_is_got(gateway: Gateway, client: Client) -> None:
     [
         ("sessions.list", {"limit": 0}, "limit"),
         ("sessions.list", {"agentId": "ghost"}, "agentId"),
-        ("sessions.list", {"archived": True}, "archived"),
+        ("sessions.list", {"archived": 1}, "archived"),
         ("sessions.list", {"spawnedBy": "x"}, "spawnedBy"),
         ("sessions.list", {"surprise": 1}, "surprise"),
         ("sessions.preview", {}, "keys"),

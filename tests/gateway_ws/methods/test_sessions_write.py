@@ -186,6 +186,13 @@ def test_a_session_is_cut_to_its_latest_messages(gateway: Gateway, client: Clien
     assert (again["compacted"], again["reason"]) == (False, "nothing to compact")
 
 
+def test_what_may_be_empty_is_as_if_it_were_left_out(client: Client) -> None:
+    """Where the published schema has an empty text for nothing."""
+    client.call("sessions.patch", {"key": "empty", "icon": "", "color": "", "statusNote": ""})
+    client.call("sessions.create", {"key": "empty", "message": "", "task": ""})
+    client.call("chat.history", {"sessionKey": "empty", "cursor": ""})
+
+
 def test_there_may_be_nothing_to_compact(client: Client) -> None:
     """It is no error."""
     assert client.call("sessions.compact", {"key": "nothing-here"})["compacted"] is False

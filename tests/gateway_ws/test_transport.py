@@ -319,8 +319,10 @@ def test_other_secrets_end_the_connections_of_the_old_ones(start_gateway: StartG
         config["gateway"]["auth"]["token"] = "another-token-0123456789"
         gateway.write_config(config)
         assert client.closed().code == 1008
+    late = Client(gateway)
     with pytest.raises(Refused, match="token mismatch"):
-        Client(gateway).connect()
+        late.connect()
+    late.close()
 
 
 def test_a_run_that_the_drain_ends_is_told_before_the_connection_is_closed(

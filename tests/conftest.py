@@ -12,7 +12,6 @@ import pytest
 from tests.live.gateway import Config, Gateway, config_for
 from tests.scripted import ScriptedProvider
 
-
 # A shell that runs something in the background has it ignore Ctrl-C, and so would all that is started here.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -64,9 +64,9 @@ def test_a_turn_that_failed_says_why(cli: Cli, provider: ScriptedProvider) -> No
 
 def test_only_the_latest_are_shown(cli: Cli) -> None:
     """--limit bounds the messages."""
-    say(cli, "long", "first question")
-    say(cli, "long", "second question")
-    out = cli("sessions", "show", "long", "--limit", "2").stdout
+    say(cli, "latest-only", "first question")
+    say(cli, "latest-only", "second question")
+    out = cli("sessions", "show", "latest-only", "--limit", "2").stdout
     assert "second question" in out
     assert "first question" not in out
     assert "messages: 2 of 4\n" in out

@@ -59,6 +59,7 @@ def busy(endpoint: Endpoint) -> bool:
 def test_the_model_is_started_when_asked_for(model: LocalModel) -> None:
     """Preparing starts a small keeper and nothing else; asking brings the model, ready."""
     model.prepare()
+    wait_until(keepers)
     [kept] = keepers()
     assert model.state() == "off"
     assert model.context_window is None

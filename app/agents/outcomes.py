@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from app.agents.run import Run
 
 # Runs whose end is remembered. Those in a session are on disk as well.
-REMEMBERED = 1000
+REMEMBERED = 200
 
 
 class Outcome(NamedTuple):

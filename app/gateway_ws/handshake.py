@@ -14,7 +14,6 @@ from app.auth import ALL_SCOPES, Authenticator, Caller, Guard, Request
 from app.auth.caller import granted
 from app.config.settings import Auth
 from app.errors import Forbidden, GatewayError, InvalidRequest, Overloaded, TooManyAttempts, Unauthorized
-from app.gateway_ws import device
 from app.gateway_ws.frames import RequestFrame
 from app.gateway_ws.params import Group, Ignored, Items, Object, Text, load, params, whole
 from app.gateway_ws.times import ms
@@ -112,6 +111,9 @@ def greet(frame: RequestFrame, nonce: str, seen: Request, entry: Entry, auth: Au
     if asked.get("role", ROLE) != ROLE:
         raise Refused(InvalidRequest(f"role: this gateway serves {ROLE!r} only"))
     if "device" in asked:
+        # Loaded with the first client that has a key: most have none, and it takes 6 MB.
+        from app.gateway_ws import device
+
         try:
             device.verify(asked, nonce, ms(time.time()))
         except InvalidRequest as error:

@@ -12,8 +12,8 @@ from typing import Any
 # What stands where a log file would have its path.
 NAME = "stderr"
 
-MAX_LINES = 5000
-MAX_BYTES = 1_000_000
+MAX_LINES = 2000
+MAX_BYTES = 500_000
 # Characters of a line; the rest of a longer one is not kept.
 MAX_LINE = 32_000
 

@@ -49,6 +49,7 @@ class Connection:
 
     __slots__ = (
         "_bad",
+        "_pinged",
         "_plane",
         "_seq",
         "_waiting",
@@ -77,6 +78,7 @@ class Connection:
         self._plane = plane
         self._seq = 0
         self._bad = 0
+        self._pinged = 0.0
         self._waiting: set[Greenlet[..., Any]] = set()
 
     @property
@@ -134,11 +136,12 @@ class Connection:
             self.next_tick = now + TICK_EVERY
             self.send("tick", {"ts": int(time.time() * 1000)})
         if now >= self.next_ping:
-            if now - self.socket.heard > 2 * PING_EVERY:
+            if self.socket.heard < self._pinged:
                 log.info("connection %s: nothing was heard for %.0f s", self.id, now - self.socket.heard)
                 self.socket.outbox.drop()
                 return
             self.next_ping = now + PING_EVERY
+            self._pinged = now
             self.socket.ping()
 
     # What it asks. In the greenlet of the connection.

@@ -116,10 +116,11 @@ class ControlPlane:
 
     def welcome(self, connection: Connection, frame: RequestFrame) -> dict[str, Any]:
         """Let a client in: the payload of ``hello-ok``. Raises Refused."""
+        # Asks the database at times. From here to the answer nothing may wait: no event comes before it, and no change
+        # of the settings is missed.
+        health = self.health.payload()
         settings = self.services.live.current
         greeting = greet(frame, connection.nonce, connection.seen, self._entry, settings.gateway.auth)
-        # Asks the database at times: nothing may be sent to the client before its answer is.
-        health = self.health.payload()
         connection.greeting = greeting
         self._unknown.discard(connection)
         if not self.connections:
@@ -240,9 +241,11 @@ class ControlPlane:
             self.sessions_changed(change.key, change.agent_id, change.kind)
 
     def sessions_changed(self, key: str, agent_id: str, reason: str, **more: Any) -> None:
-        """Tell those who subscribed that a session is another than before."""
+        """Tell those who subscribed to it, or to all, that a session is another than before."""
         payload = {"sessionKey": key, "agentId": agent_id, "reason": reason, "ts": ms(time.time()), **more}
-        self.broadcast("sessions.changed", payload, to=lambda connection: connection.watches_sessions)
+        watching = [each for each in self.connections if each.watches_sessions or key in each.watched_keys]
+        if watching:
+            self._tell(watching, frames.event("sessions.changed", payload))
 
     # Liveness and the end.
 

@@ -286,6 +286,7 @@ def test_a_thousand_clients_that_never_say_connect_leave_nothing_behind(start_ga
         echo(client, 1)
         assert gateway.call("/healthz", method="GET").status == 200
         assert silent[0].closed(30).code == 1000
+        client.event("tick")
         wait_until(lambda: clients_of(gateway) == 1, "the silent connections are closed", 40)
         for each in silent:
             each.close()

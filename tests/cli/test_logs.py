@@ -25,7 +25,11 @@ def follow(gateway: Gateway, *arguments: str) -> subprocess.Popen[str]:
 def until(process: subprocess.Popen[str], text: str) -> str:
     """The line with this text, which has to come."""
     assert process.stdout is not None
-    return next(line for line in process.stdout if text in line)
+    assert process.stderr is not None
+    for line in process.stdout:
+        if text in line:
+            return line
+    raise AssertionError(f"it ended with {process.wait()}: {process.stderr.read()}")
 
 
 def end(process: subprocess.Popen[str]) -> tuple[int, str]:

@@ -8,11 +8,12 @@ from app.auth import READ
 from app.gateway_ws.method import Call, Method
 from app.gateway_ws.params import params, whole
 from app.ops import logs
-from app.ops.log_tail import MAX_BYTES, MAX_LINES
 
 # Lines and bytes where the caller doesn't say.
 LIMIT = 500
 BYTES = 250_000
+# Those that the published contract allows to ask for, however many are kept.
+MOST_LINES, MOST_BYTES = 5000, 1_000_000
 # Integers that every JSON reader knows exactly.
 MAX_CURSOR = 2**53 - 1
 
@@ -26,7 +27,7 @@ METHODS = (
     Method(
         "logs.tail",
         READ,
-        params(cursor=whole(0, MAX_CURSOR), limit=whole(1, MAX_LINES), maxBytes=whole(1, MAX_BYTES)),
+        params(cursor=whole(0, MAX_CURSOR), limit=whole(1, MOST_LINES), maxBytes=whole(1, MOST_BYTES)),
         _tail,
     ),
 )

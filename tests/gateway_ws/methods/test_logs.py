@@ -32,3 +32,11 @@ def test_bounds_are_checked(gateway: Gateway, params: dict[str, object]) -> None
     with connected(gateway) as client, pytest.raises(Refused, match=next(iter(params))) as refusal:
         client.call("logs.tail", params)
     assert refusal.value.code == "INVALID_REQUEST"
+
+
+def test_what_the_contract_allows_to_ask_for_is_answered(gateway: Gateway) -> None:
+    """However much is kept."""
+    with connected(gateway) as client:
+        assert client.call("logs.tail", {"limit": 5000, "maxBytes": 1_000_000})["lines"]
+        with pytest.raises(Refused, match="limit"):
+            client.call("logs.tail", {"limit": 5001})

@@ -70,7 +70,13 @@ class Conversation:
         params = {"sessionKey": self.key, "message": text, "idempotencyKey": run_id}
         # Sent again, it is the same message: the key names the run.
         self._heed(run_id)
-        begun = self._request("chat.send", params)
+        try:
+            begun = self._request("chat.send", params)
+        except KeyboardInterrupt:
+            # It may have been sent already: then the gateway finds the run when it reads this.
+            self._abort(run_id)
+            display.failed("stopped")
+            return
         if begun["status"] == "ok":
             self._catch_up(run_id, display)
             return
@@ -89,8 +95,7 @@ class Conversation:
                     display.note(f"the run {run_id} is left to itself")
                     return
                 stopping = True
-                ended = self._request("chat.abort", {"sessionKey": self.key, "runId": run_id})["runIds"]
-                if not ended and self._catch_up(run_id, display):
+                if not self._abort(run_id) and self._catch_up(run_id, display):
                     return
             except NoGateway:
                 self._reconnect()
@@ -105,6 +110,10 @@ class Conversation:
 
     def close(self) -> None:
         self._client.close()
+
+    def _abort(self, run_id: str) -> bool:
+        """Whether the run ended by it."""
+        return bool(self._request("chat.abort", {"sessionKey": self.key, "runId": run_id})["aborted"])
 
     def _heed(self, run_id: str) -> None:
         self._client.heed = lambda event: event.payload.get("runId") == run_id

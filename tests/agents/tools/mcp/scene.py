@@ -55,7 +55,11 @@ def bridge(servers: McpServers, name: str) -> psutil.Process:
 
 def runs(servers: McpServers, name: str) -> bool:
     """Also that the gateway knows it already when a bridge is dead."""
-    return servers.states()[name] == "ready" and not gone(bridge(servers, name))
+    try:
+        return servers.states()[name] == "ready" and not gone(bridge(servers, name))
+    except psutil.NoSuchProcess:
+        # It was killed a moment ago, and nobody has noticed yet.
+        return False
 
 
 def command(process: psutil.Process) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import gevent
@@ -179,16 +179,9 @@ class ControlPlane:
 
     # Events.
 
-    def broadcast(
-        self,
-        name: str,
-        payload: Any,
-        *,
-        to: Callable[[Connection], bool] | None = None,
-        versions: bool = False,
-    ) -> None:
-        """Send an event to all who may read, or those of them for whom ``to`` holds. Never waits."""
-        hearing = [each for each in self.connections if each.reads and (to is None or to(each))]
+    def broadcast(self, name: str, payload: Any, *, versions: bool = False) -> None:
+        """Send an event to all who may read. Never waits."""
+        hearing = [each for each in self.connections if each.reads]
         if hearing:
             self._tell(hearing, frames.event(name, payload, self._versions() if versions else None))
 
@@ -240,9 +233,9 @@ class ControlPlane:
         if change.kind != TURN:  # whose run tells it
             self.sessions_changed(change.key, change.agent_id, change.kind)
 
-    def sessions_changed(self, key: str, agent_id: str, reason: str, **more: Any) -> None:
+    def sessions_changed(self, key: str, agent_id: str, reason: str) -> None:
         """Tell those who subscribed to it, or to all, that a session is another than before."""
-        payload = {"sessionKey": key, "agentId": agent_id, "reason": reason, "ts": ms(time.time()), **more}
+        payload = {"sessionKey": key, "agentId": agent_id, "reason": reason, "ts": ms(time.time())}
         watching = [each for each in self.connections if each.watches_sessions or key in each.watched_keys]
         if watching:
             self._tell(watching, frames.event("sessions.changed", payload))

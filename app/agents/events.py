@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from app.errors import GatewayError
-from app.providers.stream import Began, ReasoningDelta, TextDelta, ToolCallDelta, Usage
+from app.providers.stream import Began, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta, Usage
 
 
 class ToolStarted(NamedTuple):
@@ -38,6 +38,16 @@ class Ended(NamedTuple):
 
 
 # ToolCallDelta: calls of the caller's own tools only, counted from 0 over the whole run.
-Event = Began | TextDelta | ReasoningDelta | ToolCallDelta | ToolStarted | ToolEnded | Ended
+Event = Began | TextDelta | RefusalDelta | ReasoningDelta | ToolCallDelta | ToolStarted | ToolEnded | Ended
 
-__all__ = ["Began", "Ended", "Event", "ReasoningDelta", "TextDelta", "ToolCallDelta", "ToolEnded", "ToolStarted"]
+__all__ = [
+    "Began",
+    "Ended",
+    "Event",
+    "ReasoningDelta",
+    "RefusalDelta",
+    "TextDelta",
+    "ToolCallDelta",
+    "ToolEnded",
+    "ToolStarted",
+]

@@ -17,6 +17,7 @@ from app.providers.stream import (
     Message,
     ModelCall,
     ReasoningDelta,
+    RefusalDelta,
     TextDelta,
     ToolCallDelta,
     Usage,
@@ -47,6 +48,7 @@ class Answer:
     added:   the messages of the request that are new to the session; None until the lane was reached.
     steps:   what the run adds behind them: the model's messages, and the results of the agent's own tools.
     parts:   the text that the caller sees, of all steps. said: the text of the step that is not in ``steps`` yet.
+    refusal: what the model said instead of an answer.
     calls:   the calls of the caller's tools that end the run.
     changed: a tool that may change something has begun.
     finish_reason: set when the run is complete; from then on it can only be stored.
@@ -57,6 +59,7 @@ class Answer:
     parts: list[str] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     reasoning: list[str] = field(default_factory=list)
+    refusal: list[str] = field(default_factory=list)
     calls: list[Message] = field(default_factory=list)
     usage: Usage = Usage()
     changed: bool = False
@@ -156,6 +159,11 @@ class Loop:
                     self._held.append(delta.text)
             elif isinstance(delta, ReasoningDelta):
                 answer.reasoning.append(delta.text)
+                yield delta
+            elif isinstance(delta, RefusalDelta):
+                # On record it stands in the answer's place: the model reads next time what it said.
+                answer.said.append(delta.text)
+                answer.refusal.append(delta.text)
                 yield delta
             elif isinstance(delta, ToolCallDelta):
                 shown = calls.add(delta, self._ids)

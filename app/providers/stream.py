@@ -25,15 +25,32 @@ def text_of(message: Message) -> str:
 FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
 
 
+NO_DETAILS: Mapping[str, int] = MappingProxyType({})
+
+
 class Usage(NamedTuple):
-    """Tokens of one or more model calls. ``cached`` is the part of ``prompt`` that the provider had cached."""
+    """Tokens of one or more model calls.
+
+    cached:  the part of ``prompt`` that the provider had cached.
+    written: the part of ``prompt`` that it put into its cache; None when no call told.
+    details: what ``completion`` is made of, by the OpenAI API's names (``reasoning_tokens``, …), as far as told.
+    """
 
     prompt: int = 0
     completion: int = 0
     cached: int = 0
+    written: int | None = None
+    details: Mapping[str, int] = NO_DETAILS
 
     def plus(self, other: Usage) -> Usage:
-        return Usage(self.prompt + other.prompt, self.completion + other.completion, self.cached + other.cached)
+        written = other.written if self.written is None else self.written + (other.written or 0)
+        details = other.details
+        if self.details:
+            details = {name: self.details.get(name, 0) + tokens for name, tokens in other.details.items()}
+            details = {**self.details, **details}
+        return Usage(
+            self.prompt + other.prompt, self.completion + other.completion, self.cached + other.cached, written, details
+        )
 
 
 class Began(NamedTuple):
@@ -47,6 +64,12 @@ class TextDelta(NamedTuple):
 
 
 class ReasoningDelta(NamedTuple):
+    text: str
+
+
+class RefusalDelta(NamedTuple):
+    """The model says in words of its own that it won't: text that stands in place of an answer."""
+
     text: str
 
 
@@ -69,24 +92,29 @@ class Completed(NamedTuple):
     state: what the provider wants back with this answer's message to go on with the same reasoning (signatures,
     encrypted thoughts), or None. It is kept with the message as ``message["state"] = {"api": …, "model": …, …}``; only
     the wire format that wrote it reads it.
+    service_tier, fingerprint: as the provider told them, of this call.
     """
 
     finish_reason: str
     usage: Usage
     state: Mapping[str, Any] | None = None
+    service_tier: str | None = None
+    fingerprint: str | None = None
 
 
-Delta = Began | TextDelta | ReasoningDelta | ToolCallDelta | Completed
+Delta = Began | TextDelta | RefusalDelta | ReasoningDelta | ToolCallDelta | Completed
 
 
 class ModelCall(NamedTuple):
     """One call of a model.
 
     model:       the id that the provider knows.
-    sampling:    fields of the OpenAI request, ``max_completion_tokens`` already merged with ``max_tokens``.
+    sampling:    fields of the OpenAI request, ``max_completion_tokens`` already merged with ``max_tokens``, and what
+                 else the caller sent; a provider is sent those that ``request_fields`` names for it.
     deadline:    ``time.monotonic()`` after which nobody waits for the answer; no retry begins that would pass it.
     tools:       OpenAI function tools: ``{"type": "function", "function": {name, description, parameters, strict}}``.
     tool_choice: ``none``, ``auto``, ``required`` or ``{"type": "function", "function": {"name": …}}``; None is auto.
+    cache_key:   calls that share a beginning share it, too; a provider that asks for such a key finds its cache by it.
     """
 
     model: str
@@ -95,6 +123,7 @@ class ModelCall(NamedTuple):
     sampling: Mapping[str, Any] = MappingProxyType({})
     tools: Sequence[Mapping[str, Any]] = ()
     tool_choice: str | Mapping[str, Any] | None = None
+    cache_key: str = ""
 
 
 class Provider(Protocol):

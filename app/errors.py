@@ -17,6 +17,7 @@ GatewayError
 ├── RunTimeout                504  timeout_error
 ├── RunCancelled              499  cancelled
 └── ProviderError             502  upstream_error
+    ├── ProviderFault         502  trying again won't help
     ├── ProviderRefused       400  invalid_request_error (the provider says that the request is wrong)
     │   └── ContextOverflow   400  code context_length_exceeded
     ├── ProviderAuthError     502  upstream_auth_error
@@ -171,6 +172,12 @@ class ProviderError(GatewayError):
     status = 502
     type = "upstream_error"
     retryable = True
+
+
+class ProviderFault(ProviderError):
+    """A failure that trying again won't cure."""
+
+    retryable = False
 
 
 class ProviderRefused(ProviderError):

@@ -8,8 +8,15 @@ import re
 import pytest
 
 from app import errors
-from app.errors import GatewayError, InternalError, Overloaded, ProviderRateLimit, TooManyAttempts, Unauthorized
-from app.providers.faults import ProviderFault
+from app.errors import (
+    GatewayError,
+    InternalError,
+    Overloaded,
+    ProviderFault,
+    ProviderRateLimit,
+    TooManyAttempts,
+    Unauthorized,
+)
 
 CLASSES = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, GatewayError)]
 

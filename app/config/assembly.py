@@ -15,6 +15,9 @@ from app.config.well_known import well_known_keys, well_known_provider
 Data = Mapping[str, Any]
 T = TypeVar("T")
 
+# Members of a request that no ``extra_body`` replaces.
+OWN_FIELDS = frozenset({"model", "messages", "input", "stream", "tools"})
+
 
 def assemble(data: Data, environment: Environment, warnings: tuple[str, ...]) -> kinds.Settings:
     """data: a document that passed the schema and the rules, so nothing here can fail."""
@@ -30,7 +33,7 @@ def assemble(data: Data, environment: Environment, warnings: tuple[str, ...]) ->
         gateway=_gateway(data.get("gateway", {}), environment),
         agents=MappingProxyType(agents),
         default_agent=default_agent,
-        providers=MappingProxyType(_providers(data.get("models", {}).get("providers", {}), agents, environment)),
+        providers=MappingProxyType(_providers(data, agents, environment)),
         storage_url=storage_url,
         tools=_tools({"profile": "minimal"}, data.get("tools", {})),
         mcp_servers=MappingProxyType({name: _server(name, server) for name, server in servers.items()}),
@@ -91,28 +94,56 @@ def _gateway(gateway: Data, environment: Environment) -> kinds.Gateway:
     )
 
 
-def _providers(written: Data, agents: Mapping[str, kinds.Agent], environment: Environment) -> dict[str, kinds.Provider]:
-    providers = {name: _provider(name, provider) for name, provider in written.items()}
+def _providers(data: Data, agents: Mapping[str, kinds.Agent], environment: Environment) -> dict[str, kinds.Provider]:
+    written = data.get("models", {}).get("providers", {})
+    entries = data.get("agents", {}).get("defaults", {}).get("models", {})
+    providers = {name: _provider(name, provider, entries) for name, provider in written.items()}
     chosen = {ref for agent in agents.values() for ref in (agent.model.primary, *agent.model.fallbacks)}
     wanted = {ref.partition("/")[0] for ref in chosen} - providers.keys()
     keys = well_known_keys(environment)
     return providers | {name: well_known_provider(name, key) for name, key in keys.items() if name in wanted}
 
 
-def _provider(name: str, provider: Data) -> kinds.Provider:
-    tokens_field = provider.get("compat", {}).get("max_tokens_field")
-    models = tuple(_model(model, tokens_field) for model in provider.get("models", []))
-    return _make(kinds.Provider, provider, without=("compat",), id=name, models=models, max_tokens_field=tokens_field)
+def _provider(name: str, provider: Data, entries: Data) -> kinds.Provider:
+    """entries: ``agents.defaults.models``, which may name models that the provider doesn't list."""
+    listed = [_model(model, provider, entries.get(f"{name}/{model['id']}", {})) for model in provider.get("models", [])]
+    unlisted = entries.keys() - {f"{name}/{model.id}" for model in listed}
+    more = [ref.removeprefix(f"{name}/") for ref in entries if ref in unlisted and ref.startswith(f"{name}/")]
+    return _make(
+        kinds.Provider,
+        provider,
+        without=("compat", "params"),
+        id=name,
+        models=listed,
+        compat=_compat(provider.get("compat", {})),
+        body=_body(provider),
+        bodies=MappingProxyType({id: _body(provider, entries[f"{name}/{id}"]) for id in more}),
+    )
 
 
-def _model(model: Data, tokens_field: str | None) -> kinds.Model:
+def _model(model: Data, provider: Data, entry: Data) -> kinds.Model:
     return _make(
         kinds.Model,
         {"name": model["id"]} | dict(model),
-        without=("compat", "input"),
+        without=("compat", "input", "params"),
         input=tuple(dict.fromkeys(model.get("input", ["text"]))),
-        max_tokens_field=model.get("compat", {}).get("max_tokens_field", tokens_field),
+        compat=_compat(model.get("compat", {})),
+        body=_body(provider, model, entry),
     )
+
+
+def _compat(compat: Data) -> kinds.Compat:
+    return _make(kinds.Compat, compat, without=("supports_store", "supports_developer_role"))
+
+
+def _body(*sections: Data) -> dict[str, Any]:
+    """What ``params`` add to each request; a later section wins. The gateway's own part of a request stays its own."""
+    body: dict[str, Any] = {}
+    for params in (section.get("params", {}) for section in sections):
+        if "chat_template_kwargs" in params:
+            body["chat_template_kwargs"] = params["chat_template_kwargs"]
+        body |= {**params.get("extraBody", {}), **params.get("extra_body", {})}
+    return {name: value for name, value in body.items() if name not in OWN_FIELDS}
 
 
 def _server(name: str, server: Data) -> kinds.McpServer:
@@ -142,7 +173,7 @@ def _agents(data: Data, environment: Environment, private: tuple[Path, ...]) -> 
         agents[name] = _make(
             kinds.Agent,
             {"name": name, **defaults, **agent},
-            without=("default",),
+            without=("default", "models"),
             id=name,
             workspace=workspace,
             private=private,

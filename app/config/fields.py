@@ -12,6 +12,8 @@ from marshmallow import ValidationError, fields, validate
 
 from app.config.faults import NAME
 
+# orjson writes 254 levels, and the object stands some levels deep in a request.
+MAX_DEPTH = 200
 _MESSAGES = ("required", "null", "invalid", "invalid_utf8", "special", "too_large", "type")
 _DURATION = re.compile(r"(\d{1,9})(ms|[smhdw])\Z", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -45,6 +47,31 @@ class _Number(fields.Float):
         if isinstance(value, str):  # marshmallow would take "600"
             raise self.make_error("invalid")
         return super()._validated(value)
+
+
+class AnyObject(fields.Field[dict[str, Any]]):
+    """An object that goes to a provider as it is. names: the keys that count; others are OpenClaw's and ignored."""
+
+    def __init__(self, *names: str) -> None:
+        super().__init__(error_messages=says("an object, nested 200 levels at most"), metadata={"names": names})
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:
+        if not isinstance(value, dict) or _depth_exceeds(value, MAX_DEPTH):
+            raise self.make_error("invalid")
+        return value
+
+
+def _depth_exceeds(value: Any, most: int) -> bool:
+    level = [value]
+    for _ in range(most):
+        level = [
+            inner
+            for each in level
+            for inner in (each.values() if isinstance(each, dict) else each if isinstance(each, list) else ())
+        ]
+        if not level:
+            return False
+    return True
 
 
 class Scalar(fields.Field[str]):

@@ -117,6 +117,8 @@ def _typed(field: fields.Field[Any], foreign: Tree, path: KeyPath) -> Document:
         values = _value(field.value_field, foreign.get("*", {}), (*path, "*"))
         names = {"description": field.name_allowed, "pattern": f"^{field.name_pattern.pattern.removesuffix(_END)}$"}
         return {"type": "object", "propertyNames": names, "additionalProperties": values}
+    if isinstance(field, own.AnyObject):
+        return {"type": "object"}
     if isinstance(field, own.Flag):
         return {"type": "boolean"}
     if isinstance(field, own.Scalar):

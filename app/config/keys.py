@@ -65,6 +65,9 @@ def _value(value: Any, field: fields.Field[Any], foreign: Tree, path: KeyPath, r
     if isinstance(field, fields.Dict) and isinstance(value, dict) and field.value_field:
         below = foreign.get("*", {})
         return {name: _value(item, field.value_field, below, (*path, name), report) for name, item in value.items()}
+    if (names := field.metadata.get("names")) and isinstance(value, dict):
+        report.ignored += [dotted((*path, key)) for key in value if key not in names]
+        return {key: inner for key, inner in value.items() if key in names}
     safer = field.metadata.get("replaced", {}).get(value) if isinstance(value, str) else None
     if safer is None:
         return value

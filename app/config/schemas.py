@@ -11,6 +11,7 @@ from typing import Any
 from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validates_schema
 
 from app.config.fields import (
+    AnyObject,
     Entries,
     Flag,
     Parsed,
@@ -37,7 +38,11 @@ from app.config.fields import (
     url_of,
 )
 
+# Of OpenClaw's ``params`` those that are added to a request as they are.
+PARAMS = ("extra_body", "extraBody", "chat_template_kwargs")
 AGENT_ID = ("lower case letters, digits, - and _, 64 at most", r"[a-z0-9_-]{1,64}\Z")
+ANY_NAME = ("any name", r"[\s\S]*\Z")
+EFFORT = ("an effort such as low", r"[a-z]+\Z")
 HEADER_NAME = ("the name of a header", r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 PROVIDER_ID = ("a name without space and slash", r"[^\s\x00-\x1f\x7f/]+\Z")
 SERVER_NAME = ("letters, digits, -, _ and ., 64 at most", r"[A-Za-z0-9_.-]{1,64}\Z")
@@ -169,6 +174,40 @@ class ToolsSchema(Section):
     exec = nested(ExecSchema)
 
 
+class CompatSchema(Section):
+    max_tokens_field = choice("max_tokens", "max_completion_tokens")
+    supports_usage_in_streaming = Flag()
+    supports_reasoning_effort = Flag()
+    supports_strict_mode = Flag()
+    supports_temperature = Flag()
+    supports_tools = Flag()
+    supports_json_schema_response_format = Flag()
+    supports_prompt_cache_key = Flag()
+    supports_long_cache_retention = Flag()
+    requires_tool_result_name = Flag()
+    requires_assistant_after_tool_result = Flag()
+    requires_thinking_as_text = Flag()
+    requires_mistral_tool_ids = Flag()
+    requires_string_content = Flag()
+    requires_reasoning_content_on_assistant_messages = Flag()
+    strict_message_keys = Flag()
+    thinking_format = choice("openai", "openrouter", "deepseek", "zai", "qwen", "qwen-chat-template")
+    reasoning_effort_map = Entries(text(), "an object of efforts by effort", EFFORT)
+    supported_reasoning_efforts = texts("a list of efforts")
+    tool_call_arguments_encoding = choice("html-entities")
+    unsupported_tool_schema_keywords = texts("a list of keywords")
+    zai_tool_stream = Flag()
+    # The gateway sends neither, whatever a server takes.
+    supports_store = Flag()
+    supports_developer_role = Flag()
+    open_router_routing = AnyObject()
+    vercel_gateway_routing = AnyObject()
+
+
+class ModelEntrySchema(Section):
+    params = AnyObject(*PARAMS)
+
+
 class AgentDefaultsSchema(Section):
     model = model_choice(ModelSchema)
     workspace = text()
@@ -178,6 +217,7 @@ class AgentDefaultsSchema(Section):
     max_concurrent = integer(1, 100_000)
     context_tokens = integer(256, 100_000_000)
     tools = nested(ToolsSchema)
+    models = Entries(nested(ModelEntrySchema), 'an object of settings by "provider/model"', ANY_NAME)
 
 
 class AgentSchema(Section):
@@ -199,10 +239,6 @@ class AgentsSchema(Section):
     entries = Entries(nested(AgentSchema), "an object of agents by id", AGENT_ID)
 
 
-class CompatSchema(Section):
-    max_tokens_field = choice("max_tokens", "max_completion_tokens")
-
-
 class CostSchema(Section):
     class Meta:
         unknown = EXCLUDE  # prices have names of their own at some providers
@@ -211,20 +247,6 @@ class CostSchema(Section):
     output = price()
     cache_read = price()
     cache_write = price()
-
-
-class CatalogueModelSchema(Section):
-    id = text("a model's id", r"\S+\Z", required=True)
-    name = text()
-    input = several(
-        choice("text", "image", replaced=dict.fromkeys(("audio", "video", "document"), "text")),
-        "a list of kinds of input",
-    )
-    context_window = integer(1, 100_000_000)
-    max_tokens = integer(1, 100_000_000)
-    reasoning = Flag()
-    cost = nested(CostSchema)
-    compat = nested(CompatSchema)
 
 
 # Their wire formats aren't spoken here, but most of these servers have an OpenAI-compatible door too.
@@ -240,19 +262,45 @@ _OTHER_APIS = (
 )
 
 
-class ProviderSchema(Section):
-    base_url = http_url(required=True)
-    api_key = header_value()
-    api = choice(
+def _api() -> fields.String:
+    return choice(
         "openai-completions",
         "openai-responses",
         "anthropic-messages",
         replaced=dict.fromkeys(_OTHER_APIS, "openai-completions"),
     )
+
+
+class CatalogueModelSchema(Section):
+    id = text("a model's id", r"\S+\Z", required=True)
+    name = text()
+    input = several(
+        choice("text", "image", replaced=dict.fromkeys(("audio", "video", "document"), "text")),
+        "a list of kinds of input",
+    )
+    context_window = integer(1, 100_000_000)
+    max_tokens = integer(1, 100_000_000)
+    reasoning = Flag()
+    cost = nested(CostSchema)
+    api = _api()
+    base_url = http_url()
+    headers = Entries(header_value(), "an object of texts by header name", HEADER_NAME)
+    compat = nested(CompatSchema)
+    params = AnyObject(*PARAMS)
+
+
+class ProviderSchema(Section):
+    base_url = http_url(required=True)
+    api_key = header_value()
+    api = _api()
+    auth_header = Flag()
+    dialect = choice("openai", "compatible")
+    pass_fields = texts("a list of field names")
     headers = Entries(header_value(), "an object of texts by header name", HEADER_NAME)
     timeout_seconds = seconds(WEEK_SECONDS)
     models = several(nested(CatalogueModelSchema), "a list of models")
     compat = nested(CompatSchema)
+    params = AnyObject(*PARAMS)
 
 
 class ModelsSchema(Section):

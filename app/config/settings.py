@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 LOCAL_MODEL = "local/smollm2-135m"
 MAIN_AGENT = "main"
@@ -165,8 +166,54 @@ class Agent:
 
 
 @dataclass(frozen=True, slots=True)
+class Compat:
+    """What a server takes and how, where it differs: ``compat`` of a provider and of its models.
+
+    ``None`` means that nothing is said: what most servers of the wire format do holds. ``docs/providers.md`` has what
+    each key does.
+    """
+
+    max_tokens_field: str | None = None  # max_tokens | max_completion_tokens
+    supports_usage_in_streaming: bool | None = None
+    supports_reasoning_effort: bool | None = None
+    supports_strict_mode: bool | None = None
+    supports_temperature: bool | None = None
+    supports_tools: bool | None = None
+    supports_json_schema_response_format: bool | None = None
+    supports_prompt_cache_key: bool | None = None
+    supports_long_cache_retention: bool | None = None
+    requires_tool_result_name: bool | None = None
+    requires_assistant_after_tool_result: bool | None = None
+    requires_thinking_as_text: bool | None = None
+    requires_mistral_tool_ids: bool | None = None
+    requires_string_content: bool | None = None
+    requires_reasoning_content_on_assistant_messages: bool | None = None
+    strict_message_keys: bool | None = None
+    thinking_format: str | None = None
+    reasoning_effort_map: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    supported_reasoning_efforts: tuple[str, ...] = ()
+    tool_call_arguments_encoding: str | None = None  # html-entities
+    unsupported_tool_schema_keywords: tuple[str, ...] = ()
+    zai_tool_stream: bool | None = None
+    open_router_routing: Mapping[str, Any] | None = None
+    vercel_gateway_routing: Mapping[str, Any] | None = None
+
+    def over(self, base: Compat) -> Compat:
+        """This, and where it says nothing what ``base`` says."""
+        said = {each.name: value for each in fields(self) if (value := getattr(self, each.name)) not in _UNSAID}
+        return replace(base, **said)
+
+
+_UNSAID: tuple[Any, ...] = (None, (), {})
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
-    """One entry of a provider's catalogue."""
+    """One entry of a provider's catalogue.
+
+    api, base_url: instead of the provider's. headers: besides the provider's. body: fields that the operator adds to
+    every request, over the caller's.
+    """
 
     id: str
     name: str
@@ -175,7 +222,11 @@ class Model:
     max_tokens: int | None = None
     reasoning: bool = False
     cost: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
-    max_tokens_field: str | None = None  # max_tokens | max_completion_tokens
+    api: str | None = None
+    base_url: str | None = None
+    headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    compat: Compat = Compat()
+    body: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +234,11 @@ class Provider:
     """One entry of ``models.providers``, or a well-known one that an agent names and the environment has the key of.
 
     ``local`` is built in and not listed here unless the file configures it.
+
+    auth_header: the key goes into ``Authorization: Bearer``, also where the wire format has a header of its own.
+    dialect:     ``openai`` for OpenAI's own servers, ``compatible`` for others; None where the address tells.
+    pass_fields: names of the caller's fields that are passed on, instead of the usual ones.
+    compat, input, body: of models that the list doesn't name; bodies: of some of them, by id.
     """
 
     id: str
@@ -192,8 +248,13 @@ class Provider:
     headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     timeout_seconds: float = 120
     models: tuple[Model, ...] = ()
-    input: tuple[str, ...] = ("text",)  # of models that the list doesn't name
-    max_tokens_field: str | None = None  # the same
+    auth_header: bool = False
+    dialect: str | None = None
+    pass_fields: tuple[str, ...] | None = None
+    input: tuple[str, ...] = ("text",)
+    compat: Compat = Compat()
+    body: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    bodies: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 import orjson
 
 from app.errors import ProviderRefused
-from app.providers.state import blocks_of, in_order
+from app.providers.state import blocks_of, in_order, present_turn
 from app.providers.stream import Message, text_of
 
 API = "anthropic-messages"
@@ -37,11 +37,14 @@ class Conversation(NamedTuple):
     turns: list[Turn]
 
 
-def conversation(messages: Sequence[Message], model: str) -> Conversation:
-    """System texts, and turns that the API accepts. Raises ProviderRefused for content that it has no block for."""
+def conversation(messages: Sequence[Message], reference: str) -> Conversation:
+    """System texts, and turns that the API accepts. reference: the ``provider/model`` that is asked.
+
+    Raises ProviderRefused for content that it has no block for.
+    """
     system: list[str] = []
     turns = _Turns()
-    present = _present(messages)
+    present = present_turn(messages)
     for position, message in enumerate(messages):
         role = message["role"]
         if role in ("system", "developer"):
@@ -50,7 +53,7 @@ def conversation(messages: Sequence[Message], model: str) -> Conversation:
         elif role == "assistant":
             # Thoughts are bound to the very conversation in which they arose: a history that was compacted since, or
             # a new system prompt, would be refused with them. Only a turn that goes on needs them.
-            turns.answer(message, blocks_of(message, API, model) if position > present else ())
+            turns.answer(message, blocks_of(message, API, reference) if position > present else ())
         elif role == "tool":
             turns.result(message)
         else:
@@ -136,17 +139,6 @@ class _Turns:
             id = f"{base}_{self._used[base]}"
         self._used[id] = 0
         return id
-
-
-def _present(messages: Sequence[Message]) -> int:
-    """Where the present turn began: at the latest message of the user that does not follow a tool's result."""
-    began, after_result = -1, False
-    for position, message in enumerate(messages):
-        role = message["role"]
-        if role == "user" and not after_result:
-            began = position
-        after_result = role == "tool" or (after_result and role == "user")
-    return began
 
 
 def _result(id: str, content: list[Block], failed: bool) -> Block:

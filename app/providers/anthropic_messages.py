@@ -6,7 +6,7 @@ Wire format: https://platform.claude.com/docs/en/build-with-claude/streaming
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -16,33 +16,38 @@ from app.errors import ProviderError
 from app.providers import sse
 from app.providers.anthropic_conversation import API
 from app.providers.anthropic_request import payload
+from app.providers.error_bodies import error_in
 from app.providers.faults import raise_for_status, stream_fault
+from app.providers.finish_reasons import STOP, TOOL_CALLS, finish_reason
 from app.providers.sse import checked, count
 from app.providers.state import Keeper
-from app.providers.stream import Began, Completed, Delta, ModelCall, ReasoningDelta, TextDelta, ToolCallDelta, Usage
+from app.providers.stream import Began, Completed, Delta, ModelCall, ReasoningDelta, TextDelta, Usage
+from app.providers.tool_calls import ToolCalls, ended_in_order
 from app.providers.upstream import Answer, Upstream
 
 log = logging.getLogger("gateway.providers")
 
 VERSION = "2023-06-01"
+# How tokens begin that are sent as such, and not as keys.
+OAUTH = "sk-ant-oat"
 
-# https://platform.claude.com/docs/en/build-with-claude/handling-stop-reasons
-_FINISH_REASONS = {
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "tool_use": "tool_calls",
-    "refusal": "content_filter",
-}
+_EVENTS = frozenset({"content_block_start", "content_block_delta", "content_block_stop", "message_start"})
+_EVENTS |= {"message", "message_delta", "message_stop", "ping"}
+# What a block was that never began, by its first delta. Arguments without a tool's name are nobody's.
+_KINDS = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "thinking"}
 
 
 def headers(provider: Provider) -> dict[str, str]:
     """What each request carries. A header of the configuration wins; one of its own for the key replaces the key."""
     sent = {"anthropic-version": VERSION}
-    if provider.api_key:
+    if provider.api_key and (provider.auth_header or provider.api_key.startswith(OAUTH)):
+        sent["Authorization"] = f"Bearer {provider.api_key}"
+    elif provider.api_key:
         sent["x-api-key"] = provider.api_key
     own = {name.lower() for name in provider.headers}
     if "authorization" in own:
         sent.pop("x-api-key", None)
+        sent.pop("Authorization", None)
     return {name: value for name, value in sent.items() if name not in own} | dict(provider.headers)
 
 
@@ -56,10 +61,11 @@ class AnthropicMessages:
 
     def stream(self, call: ModelCall) -> Iterator[Delta]:
         provider, secrets = self._upstream.provider, self._upstream.secrets
-        answer = self._upstream.post(self._path, orjson.dumps(payload(call, self._model)))
+        reference = f"{provider}/{call.model}"
+        answer = self._upstream.post(self._path, orjson.dumps(payload(call, self._model, reference)))
         try:
             raise_for_status(provider, answer, secrets)
-            yield from _Reader(provider, answer, secrets, call.model).deltas()
+            yield from _Reader(self._upstream, answer, reference).deltas()
         finally:
             answer.close()
 
@@ -67,77 +73,97 @@ class AnthropicMessages:
 class _Reader:
     """Reads one answer. ``blocks``: those that are open, by the index that the server gave them."""
 
-    def __init__(self, provider: str, answer: Answer, secrets: Sequence[str], model: str) -> None:
-        self._provider = provider
+    def __init__(self, upstream: Upstream, answer: Answer, reference: str) -> None:
+        self._provider = upstream.provider
+        self._secrets = upstream.secrets
         self._answer = answer
-        self._secrets = secrets
-        self._kept = Keeper(API, model)
+        self._events = sse.Events(self._provider, answer)
+        self._kept = Keeper(API, reference)
         self._blocks: dict[Any, _Block] = {}
-        self._calls = 0
+        self._begun = 0
+        self._calls = ToolCalls(self._provider)
+        self._said = False
         self._usage: dict[str, Any] = {}
         self._finish: str | None = None
 
     def deltas(self) -> Iterator[Delta]:
         began = False
         try:
-            for event in sse.events(self._provider, self._answer):
+            for event in self._events:
                 kind = event.get("type")
-                if kind == "error":
-                    raise stream_fault(self._provider, event.get("error"), self._secrets)
+                if kind not in _EVENTS and (error := error_in(event)) is not None:
+                    raise stream_fault(self._provider, error, self._secrets)
                 if not began:
                     began = True
                     yield Began()
-                if kind == "content_block_delta":
-                    yield from self._delta(self._blocks[event["index"]], event["delta"])
-                elif kind == "content_block_start":
-                    yield from self._start(event["index"], event["content_block"])
-                elif kind == "content_block_stop":
-                    yield from self._stop(self._blocks.pop(event["index"]))
-                elif kind == "message_start":
-                    self._count(event["message"].get("usage"))
-                elif kind == "message_delta":
-                    self._count(event.get("usage"))
-                    if reason := event["delta"].get("stop_reason"):
-                        self._finish = _FINISH_REASONS.get(reason, "stop")
-                        self._answer.hurry(sse.AFTER_FINISH_TIMEOUT)
-                elif kind == "message_stop":
-                    self._answer.hurry(sse.AFTER_DONE_TIMEOUT)
+                yield from self._read(kind, event)
         except (AttributeError, KeyError, TypeError) as error:
             raise sse.unknown_shape(self._provider) from error
         except ProviderError as error:
             if self._finish is None:
                 raise
             log.info("provider %s did not close its stream after the stop reason: %s", self._provider, error)
+        for place in tuple(self._blocks):
+            self._stop(place)
         if self._finish is None:
-            raise sse.unfinished(self._provider, began)
-        if self._calls and self._finish == "stop":
-            self._finish = "tool_calls"
-        yield Completed(self._finish, self._tokens(), self._kept.state())
+            self._finish = ended_in_order(self._provider, began, self._said, self._calls)
+        if self._finish == STOP and self._calls:
+            self._finish = TOOL_CALLS
+        if self._finish == TOOL_CALLS:
+            yield from self._calls.told(said=self._said)
+        yield Completed(self._finish, self._tokens(), self._kept.state(), self._usage.get("service_tier"))
+
+    def _read(self, kind: Any, event: dict[str, Any]) -> Iterator[Delta]:
+        if kind == "content_block_delta":
+            yield from self._delta(event.get("index", 0), event["delta"])
+        elif kind == "content_block_start":
+            yield from self._start(event.get("index", 0), event["content_block"])
+        elif kind == "content_block_stop":
+            self._stop(event.get("index", 0))
+        elif kind == "message_start":
+            self._count(event["message"].get("usage"))
+        elif kind == "message_delta":
+            self._count(event.get("usage"))
+            self._end(event["delta"].get("stop_reason"))
+        elif kind == "message_stop":
+            self._answer.hurry(sse.AFTER_DONE_TIMEOUT)
+        elif kind == "message":  # not a stream
+            for place, block in enumerate(event["content"]):
+                yield from self._start(place, block)
+                self._stop(place)
+            self._count(event.get("usage"))
+            self._end(event.get("stop_reason"))
+
+    def _end(self, reason: Any) -> None:
+        if reason:
+            self._finish = finish_reason(self._provider, reason)
+            self._answer.hurry(sse.AFTER_FINISH_TIMEOUT)
 
     def _start(self, place: Any, given: dict[str, Any]) -> Iterator[Delta]:
-        block = self._blocks[place] = _Block(given["type"])
+        self._stop(place)  # of a server that never does
+        block = self._blocks[place] = self._block(given["type"])
         if block.kind == "tool_use":
-            block.index = self._calls
-            self._calls += 1
-            yield ToolCallDelta(block.index, checked(given["id"]), checked(given["name"]))
-            # Some servers send a call whole, right here.
-            if given.get("input"):
-                yield from self._delta(
-                    block, {"type": "input_json_delta", "partial_json": orjson.dumps(given["input"]).decode()}
-                )
+            self._calls.add(block.place, given.get("id"), given.get("name"), begins=True)
+            # Some servers send a call whole, right here; others do, and then in pieces once more.
+            block.input = given.get("input")
         elif block.kind == "redacted_thinking":
             block.signature = checked(given["data"])
         elif block.kind == "thinking":
             block.signature = checked(given.get("signature") or "")
             if text := given.get("thinking"):
-                yield from self._delta(block, {"type": "thinking_delta", "thinking": text})
+                yield from self._delta(place, {"type": "thinking_delta", "thinking": text})
         elif block.kind == "text" and (text := given.get("text")):
-            yield from self._delta(block, {"type": "text_delta", "text": text})
+            yield from self._delta(place, {"type": "text_delta", "text": text})
 
-    def _delta(self, block: _Block, delta: dict[str, Any]) -> Iterator[Delta]:
+    def _delta(self, place: Any, delta: dict[str, Any]) -> Iterator[Delta]:
         kind = delta["type"]
+        block = self._blocks.get(place)
+        if block is None:
+            # Of a block that never began, or has ended: what it says counts all the same.
+            block = self._blocks[place] = self._block(_KINDS.get(kind, "unknown"))
         if kind == "text_delta":
             if text := checked(delta["text"]):
+                self._said = True
                 block.length += len(text)
                 yield TextDelta(text)
         elif kind == "thinking_delta":
@@ -147,17 +173,24 @@ class _Reader:
                 yield ReasoningDelta(text)
         elif kind == "signature_delta":
             block.signature += checked(delta["signature"])
-        elif kind == "input_json_delta" and (text := checked(delta["partial_json"])):
-            block.length += len(text)
-            yield ToolCallDelta(block.index, arguments=text)
+        elif kind == "input_json_delta" and block.kind == "tool_use":
+            self._calls.add(block.place, arguments=delta["partial_json"])
+            block.length += len(delta["partial_json"])
 
-    def _stop(self, block: _Block) -> Iterator[Delta]:
+    def _block(self, kind: Any) -> _Block:
+        self._begun += 1
+        return _Block(kind, self._begun)
+
+    def _stop(self, place: Any) -> None:
+        block = self._blocks.pop(place, None)
+        if block is None:
+            return
         if block.kind == "text":
             self._kept.text(block.length)
         elif block.kind == "tool_use":
             self._kept.call()
-            if not block.length:
-                yield ToolCallDelta(block.index, arguments="{}")
+            if not block.length and block.input:
+                self._calls.add(block.place, arguments=block.input)
         elif block.signature and self._kept.grow(len(block.signature)):
             if block.kind == "thinking":
                 thinking = "".join(block.thinking)
@@ -172,21 +205,30 @@ class _Reader:
 
     def _tokens(self) -> Usage:
         cached = count(self._usage.get("cache_read_input_tokens"))
-        written = count(self._usage.get("cache_creation_input_tokens"))
-        prompt = count(self._usage.get("input_tokens")) + cached + written
-        return Usage(prompt, count(self._usage.get("output_tokens")), cached)
+        written = self._usage.get("cache_creation_input_tokens")
+        prompt = count(self._usage.get("input_tokens")) + cached + count(written)
+        made = self._usage.get("output_tokens_details")
+        thinking = made.get("thinking_tokens", made.get("reasoning_tokens")) if isinstance(made, dict) else None
+        return Usage(
+            prompt,
+            count(self._usage.get("output_tokens")),
+            cached,
+            None if written is None else count(written),
+            {} if thinking is None else {"reasoning_tokens": count(thinking)},
+        )
 
 
 class _Block:
     """A part of the answer that is being written.
 
-    index: of a tool call, ours. length: characters so far. signature: what proves a thought's origin, or holds one
-    that is not shown.
+    place: of a tool call among all blocks; servers use an index again. length: characters so far. input: of a call that
+    came whole. signature: what proves a thought's origin, or holds one that is not shown.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: Any, place: int) -> None:
         self.kind = kind
-        self.index = 0
+        self.place = place
         self.length = 0
+        self.input: Any = None
         self.thinking: list[str] = []
         self.signature = ""

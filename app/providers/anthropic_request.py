@@ -28,10 +28,13 @@ _CACHED = {"type": "ephemeral"}
 _NOT_SCHEMAS = ("const", "default", "enum", "examples")
 
 
-def payload(call: ModelCall, model: Model) -> dict[str, Any]:
-    """The request's body. Raises ProviderRefused for content that the format has no place for."""
+def payload(call: ModelCall, model: Model, reference: str) -> dict[str, Any]:
+    """The request's body. reference: ``provider/model``.
+
+    Raises ProviderRefused for content that the format has no place for.
+    """
     sampling = call.sampling
-    system, turns = conversation(call.messages, call.model)
+    system, turns = conversation(call.messages, reference)
     body: dict[str, Any] = {
         "model": call.model,
         "max_tokens": sampling.get("max_tokens") or model.max_tokens or DEFAULT_MAX_TOKENS,
@@ -56,7 +59,7 @@ def payload(call: ModelCall, model: Model) -> dict[str, Any]:
         body["output_config"] = output
     body.update(_sampling(call, thinks="thinking" in body))
     _mark_for_cache(body)
-    return body
+    return {**body, **model.body} if model.body else body
 
 
 def _sampling(call: ModelCall, *, thinks: bool) -> dict[str, Any]:

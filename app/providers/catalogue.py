@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from urllib.parse import urlsplit
 
-from app.config.settings import LOCAL_MODEL, Agent, Model, ModelChoice, Provider, Settings
+from app.config.settings import LOCAL_MODEL, Agent, Compat, Model, ModelChoice, Provider, Settings
 from app.errors import ProviderError
-from app.providers import anthropic_messages
+from app.providers import anthropic_messages, request_fields
 from app.providers.anthropic_messages import AnthropicMessages
 from app.providers.builtin import LocalProvider
+from app.providers.completions_request import USUAL, Dialect
 from app.providers.failover import Candidate, Standing, stream_with_failover
 from app.providers.images import has_images
 from app.providers.local import LocalModel
@@ -21,6 +24,8 @@ from app.providers.upstream import Upstream
 LOCAL = "local"
 # Choices and models that are remembered; a caller may choose any model of a provider that lists none.
 MOST_CHOICES = 1000
+MISTRAL = "mistral.ai"
+_OPENAI_HOSTS = (".api.openai.com", ".openai.azure.com")
 
 
 class Catalogue:
@@ -90,11 +95,35 @@ class Catalogue:
             raise ProviderError(f"no provider {provider_id!r}; add models.providers.{provider_id} to the configuration")
         provider, upstream = self._upstreams[provider_id]
         model = self.model(reference)
-        if provider.api == "anthropic-messages":
+        api = model.api or provider.api
+        if _has_own_connection(model):
+            upstream = self._own_upstream(provider, model)
+        if api == "anthropic-messages":
             return AnthropicMessages(upstream, model)
-        if provider.api == "openai-responses":
-            return OpenAIResponses(upstream, model)
-        return OpenAICompletions(upstream, _max_tokens_field(provider, model))
+        compat, openai = model.compat, _is_openai(provider, model)
+        by_key = openai if compat.supports_prompt_cache_key is None else compat.supports_prompt_cache_key
+        fields = self.taken(reference)
+        if api == "openai-responses":
+            return OpenAIResponses(upstream, model, fields, by_key=by_key)
+        # OpenAI's reasoning models refuse the old name; most compatible servers know only that one.
+        limit = compat.max_tokens_field or ("max_completion_tokens" if openai else "max_tokens")
+        return OpenAICompletions(upstream, Dialect(fields, limit, by_key, compat, model.body))
+
+    def taken(self, reference: str) -> frozenset[str]:
+        """Names of the fields of a caller's request that the model ``provider/model`` is sent."""
+        provider = self._settings.providers.get(reference.partition("/")[0])
+        if provider is None:
+            return USUAL.fields
+        model = self.model(reference)
+        openai = _is_openai(provider, model)
+        return request_fields.taken(model.api or provider.api, openai=openai, pass_fields=provider.pass_fields)
+
+    def _own_upstream(self, provider: Provider, model: Model) -> Upstream:
+        """The connections of a model whose entry says another address, format or header than its provider's."""
+        key = f"{provider.id}/{model.id}"
+        if key not in self._upstreams:
+            self._upstreams[key] = (provider, _connect(_as_its_own(provider, model)))
+        return self._upstreams[key][1]
 
     def model(self, reference: str) -> Model:
         """What is known of ``provider/model``: its entry, or else its id and what its provider takes."""
@@ -112,8 +141,13 @@ class Catalogue:
         provider = self._settings.providers.get(provider_id)
         if provider is None:
             return Model(id=model_id, name=model_id)
-        listed = {model.id: model for model in provider.models}
-        return listed.get(model_id) or Model(id=model_id, name=model_id, input=provider.input)
+        compat = provider.compat.over(_usual_compat(provider))
+        listed = next((model for model in provider.models if model.id == model_id), None)
+        if listed is not None:
+            compat = listed.compat.over(compat)
+            return listed if compat == listed.compat else replace(listed, compat=compat)
+        body = provider.bodies.get(model_id, provider.body)
+        return Model(id=model_id, name=model_id, input=provider.input, compat=compat, body=body)
 
     def uses_local(self) -> bool:
         """Whether an agent may call the built-in model, so that it has to be warm."""
@@ -132,8 +166,28 @@ def _connect(provider: Provider) -> Upstream:
     return Upstream(provider.id, provider.base_url, headers, provider.timeout_seconds)
 
 
-def _max_tokens_field(provider: Provider, model: Model) -> str:
-    if named := model.max_tokens_field or provider.max_tokens_field:
-        return named
-    # OpenAI's reasoning models refuse the old name; most compatible servers know only that one.
-    return "max_completion_tokens" if "api.openai.com" in provider.base_url else "max_tokens"
+def _has_own_connection(model: Model) -> bool:
+    return bool(model.base_url or model.api or model.headers)
+
+
+def _as_its_own(provider: Provider, model: Model) -> Provider:
+    return replace(
+        provider,
+        api=model.api or provider.api,
+        base_url=model.base_url or provider.base_url,
+        headers={**provider.headers, **model.headers},
+    )
+
+
+def _usual_compat(provider: Provider) -> Compat:
+    """What is known of a server by its address."""
+    host = urlsplit(provider.base_url).hostname or ""
+    return Compat(requires_mistral_tool_ids=True) if host == MISTRAL or host.endswith(f".{MISTRAL}") else Compat()
+
+
+def _is_openai(provider: Provider, model: Model) -> bool:
+    """Whether it is OpenAI's own server, or Azure's of the same models."""
+    if provider.dialect is not None:
+        return provider.dialect == "openai"
+    host = urlsplit(model.base_url or provider.base_url).hostname or ""
+    return host == "api.openai.com" or host.endswith(_OPENAI_HOSTS)

@@ -7,36 +7,64 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
-
 from app.errors import (
     ContextOverflow,
     ProviderAuthError,
     ProviderError,
+    ProviderFault,
     ProviderOutOfCredit,
     ProviderRateLimit,
     ProviderRefused,
 )
+from app.providers.error_bodies import error_of, error_status, error_text, error_words
 from app.providers.upstream import Answer
 
 log = logging.getLogger("gateway.providers")
 
-MAX_TEXT = 2000
-
 # Codes and types of an error inside a stream, as the status that the same error has before one.
-# https://platform.claude.com/docs/en/api/errors, https://platform.openai.com/docs/guides/error-codes
+# https://platform.claude.com/docs/en/api/errors, https://platform.openai.com/docs/guides/error-codes,
+# https://cloud.google.com/apis/design/errors, https://help.aliyun.com/zh/model-studio/error-code
 _STATUSES = {
     "invalid_request_error": 400,
+    "badrequesterror": 400,
+    "invalid_argument": 400,
+    "invalidparameter": 400,
     "authentication_error": 401,
+    "authenticationerror": 401,
+    "unauthenticated": 401,
+    "unauthorized": 401,
     "invalid_api_key": 401,
+    "invalidapikey": 401,
+    "api_key_invalid": 401,
     "billing_error": 402,
     "permission_error": 403,
+    "permission_denied": 403,
     "not_found_error": 404,
+    "notfounderror": 404,
+    "model_not_found": 404,
     "rate_limit_error": 429,
     "rate_limit_exceeded": 429,
+    "ratelimiterror": 429,
+    "resource_exhausted": 429,
+    "too_many_requests": 429,
+    "throttling": 429,
 }
 # The Responses API has a code for each thing that may be wrong with a request, most of them with images.
 _REFUSAL = re.compile(r"(invalid|unsupported|image|empty_image|failed_to_download)_|\w*policy")
+
+_AUTH_CODES = {"invalid_api_key", "invalidapikey", "api_key_invalid", "authentication_error", "incorrect_api_key"}
+_AUTH = re.compile(
+    r"(invalid|incorrect|wrong|missing|no|expired) (api[ _-]?key|authentication|credentials|token provided)"
+    r"|api[ _-]?key (is )?(not valid|invalid|missing|expired|not found|required)|unauthorized",
+    re.IGNORECASE,
+)
+_QUOTA = re.compile(r"quota|rate.?limit|too many requests|resource.exhausted|throttl", re.IGNORECASE)
+_REGION = re.compile(
+    r"(country|region|location|territory)\b.{0,40}\b(not|un)\s?(supported|available|allowed)"
+    r"|not (supported|available|allowed|served) in (your|this|the) (country|region|location)|unsupported_country",
+    re.IGNORECASE,
+)
+_MODERATION = re.compile(r"moderation|flagged|content.(policy|filter|management)|safety (system|policy)", re.IGNORECASE)
 
 _OVERFLOW_CODES = {"context_length_exceeded", "exceed_context_size_error", "request_too_large"}
 _OVERFLOW = re.compile(
@@ -45,32 +73,27 @@ _OVERFLOW = re.compile(
     r"|(exceed\w*|longer than|greater than|larger than|too large for) (\S+ ){0,6}context"
     r"|context (window|length|size|limit) (\S+ ){0,3}exceed"
     r"|input token count \S* ?exceeds|exceeded model token limit"
-    r"|reduce the length of (the|your) (messages|prompt|input)",
+    r"|reduce the length of (the|your) (messages|prompt|input)|too many tokens in (the|your) (prompt|input)"
+    r"|input length (\S+ ){0,4}exceed|range of input length should be|input tokens exceed",
     re.IGNORECASE,
 )
 # A limit of the answer is not cured by a shorter conversation, though the same sentence may name the window.
 _ANSWER_TOO_LONG = re.compile(r"max_(completion_|output_)?tokens\S* (\S+ ){0,3}is too large", re.IGNORECASE)
 
-_CREDIT_CODES = {"insufficient_quota", "billing_error", "billing_hard_limit_reached", "insufficient_balance"}
+_CREDIT_CODES = {
+    "insufficient_quota",
+    "arrearage",
+    "payment_required",
+    "insufficient_funds",
+    "billing_error",
+    "billing_hard_limit_reached",
+    "insufficient_balance",
+}
 _CREDIT = re.compile(
-    r"credit balance is too low|insufficient (account )?(balance|credit|fund)|more credits|out of credits",
+    r"credit balance is too low|insufficient (account )?(balance|credit|fund)|more credits|out of credits"
+    r"|balance (is )?(insufficient|not enough|exhausted)|payment required|arrear|\u4f59\u989d\u4e0d\u8db3|\u6b20\u8d39",
     re.IGNORECASE,
 )
-
-
-class ProviderFault(ProviderError):
-    """A status that trying again won't change."""
-
-    retryable = False
-
-
-def error_text(error: Any, secrets: Sequence[str]) -> str:
-    """The provider's own words from the ``error`` member of its JSON, cut and without the gateway's secrets."""
-    message = error.get("message") if isinstance(error, dict) else error
-    text = str(message or error or "")
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    return text[:MAX_TEXT]
 
 
 def raise_for_status(provider: str, answer: Answer, secrets: Sequence[str]) -> None:
@@ -78,7 +101,7 @@ def raise_for_status(provider: str, answer: Answer, secrets: Sequence[str]) -> N
     status = answer.status
     if status == 200:
         return
-    error = _error(answer.body())
+    error = error_of(answer.body())
     text = error_text(error, secrets)
     log.warning("provider %s answered %d: %s", provider, status, text)
     fault = _fault(provider, f"answered {status}", status, error, text)
@@ -89,7 +112,7 @@ def raise_for_status(provider: str, answer: Answer, secrets: Sequence[str]) -> N
 
 
 def stream_fault(provider: str, error: Any, secrets: Sequence[str]) -> ProviderError:
-    """What an error inside a stream means. error: the event's error object; one of unknown kind may pass by itself."""
+    """What an error inside a stream, or in a 200, means; one of unknown kind may pass by itself."""
     text = error_text(error, secrets)
     log.warning("provider %s failed in its stream: %s", provider, text)
     return _fault(provider, "failed", _status(error), error, text)
@@ -97,10 +120,9 @@ def stream_fault(provider: str, error: Any, secrets: Sequence[str]) -> ProviderE
 
 def _status(error: Any) -> int:
     """The status that the error would have had before the stream; 500 when it is of no known kind."""
-    code = error.get("code") if isinstance(error, dict) else None
-    if isinstance(code, int) and 400 <= code < 600:
-        return code
-    for word in _words(error):
+    if (status := error_status(error)) is not None:
+        return status
+    for word in error_words(error):
         if word in _STATUSES:
             return _STATUSES[word]
         if _REFUSAL.match(word):
@@ -109,40 +131,29 @@ def _status(error: Any) -> int:
 
 
 def _fault(provider: str, what: str, status: int, error: Any, text: str) -> ProviderError:
-    words = set(_words(error))
-    if status in (401, 403) and not _CREDIT.search(text):
-        return ProviderAuthError(
-            f"provider {provider} refused the gateway's key; the operator has to set models.providers.{provider}.apiKey"
-        )
+    words = set(error_words(error))
+    told = f": {text}" if text else ""
     if status == 402 or words & _CREDIT_CODES or _CREDIT.search(text):
         return ProviderOutOfCredit(
-            f"provider {provider} has no credit left for the gateway; the operator has to top it up"
-            + (f": {text}" if text else "")
+            f"provider {provider} has no credit left for the gateway; the operator has to top it up{told}"
+        )
+    if _REGION.search(text) or "unsupported_country_region_territory" in words:
+        return ProviderFault(f"provider {provider} does not serve the gateway's region{told}")
+    if status == 403 and _QUOTA.search(" ".join((text, *words))):
+        return ProviderRateLimit(f"provider {provider} limits the rate{told}")
+    if status == 403 and _MODERATION.search(" ".join((text, *words))):
+        return ProviderRefused(text)
+    if status in (401, 403) or words & _AUTH_CODES or (status == 400 and _AUTH.search(text)):
+        # What it says of a key may hold a part of it; what it says of permissions helps the operator.
+        return ProviderAuthError(
+            f"provider {provider} refused the gateway's key; the operator has to set models.providers.{provider}.apiKey"
+            + (told if status == 403 else "")
         )
     if status == 429:
-        return ProviderRateLimit(f"provider {provider} limits the rate" + (f": {text}" if text else ""))
+        return ProviderRateLimit(f"provider {provider} limits the rate{told}")
     if words & _OVERFLOW_CODES or (_OVERFLOW.search(text) and not _ANSWER_TOO_LONG.search(text)):
         return ContextOverflow(text)
     if status in (400, 413, 422):
         return ProviderRefused(text or f"provider {provider} refused the request")
-    message = f"provider {provider} {what}" + (f": {text}" if text else "")
+    message = f"provider {provider} {what}{told}"
     return ProviderError(message) if status >= 500 or status == 408 else ProviderFault(message)
-
-
-def _words(error: Any) -> tuple[str, ...]:
-    """The error's code and type, where they are words; the code says more."""
-    if not isinstance(error, dict):
-        return ()
-    return tuple(word for word in (error.get("code"), error.get("type")) if isinstance(word, str))
-
-
-def _error(body: bytes) -> Any:
-    """The error of a refusal's body, whatever shape the server gives it; None when it says nothing."""
-    try:
-        parsed = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        # Pages of proxies in between: nothing in them helps a caller.
-        return None
-    if isinstance(parsed, list) and len(parsed) == 1:
-        parsed = parsed[0]
-    return parsed.get("error", parsed) if isinstance(parsed, dict) else parsed

@@ -1,4 +1,4 @@
-"""``openai-completions``: any server that speaks the OpenAI Chat Completions API, always streamed.
+"""``openai-completions``: any server that speaks the OpenAI Chat Completions API, always asked for a stream.
 
 Wire format: https://platform.openai.com/docs/api-reference/chat-streaming
 """
@@ -6,124 +6,210 @@ Wire format: https://platform.openai.com/docs/api-reference/chat-streaming
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
-from app.errors import ProviderError
+from app.config.settings import Compat
+from app.errors import ProviderError, ProviderRefused
 from app.providers import sse
+from app.providers.completions_messages import API
+from app.providers.completions_request import USUAL, Dialect, payload
+from app.providers.error_bodies import error_in
 from app.providers.faults import raise_for_status, stream_fault
-from app.providers.sse import checked, count, events
-from app.providers.stream import (
-    FINISH_REASONS,
-    Began,
-    Completed,
-    Delta,
-    Message,
-    ModelCall,
-    ReasoningDelta,
-    TextDelta,
-    Usage,
-)
-from app.providers.tool_calls import ToolCalls
+from app.providers.finish_reasons import STOP, TOOL_CALLS, finish_reason
+from app.providers.sse import checked, count
+from app.providers.state import Keeper
+from app.providers.stream import Began, Completed, Delta, ModelCall, ReasoningDelta, RefusalDelta, TextDelta, Usage
+from app.providers.thoughts import Thoughts
+from app.providers.tool_calls import ToolCalls, ended_in_order
 from app.providers.upstream import Answer, Upstream
 
 log = logging.getLogger("gateway.providers")
 
+STREAM_OPTIONS = "stream_options"
+HTML = "html-entities"
+
+_THINKING = frozenset({"thinking", "reasoning"})
+# Where servers count, besides OpenAI's own names.
+_PROMPT = ("prompt_tokens", "input_tokens")
+_COMPLETION = ("completion_tokens", "output_tokens")
+_CACHED = ("prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens")
+
 
 class OpenAICompletions:
-    """One provider.
+    """One model of one provider, in the dialect that its server speaks."""
 
-    max_tokens_field: the name that the token limit has on this server's wire.
-    """
-
-    def __init__(self, upstream: Upstream, max_tokens_field: str = "max_tokens") -> None:
+    def __init__(self, upstream: Upstream, dialect: Dialect = USUAL) -> None:
         self._upstream = upstream
-        self._max_tokens_field = max_tokens_field
+        self._dialect = dialect
 
     def stream(self, call: ModelCall) -> Iterator[Delta]:
-        answer = self._upstream.post("/chat/completions", orjson.dumps(self._payload(call)))
+        answer = self._ask(call)
         try:
-            raise_for_status(self._upstream.provider, answer, self._upstream.secrets)
-            yield from _deltas(self._upstream.provider, answer, self._upstream.secrets)
+            yield from _Reader(self._upstream, answer, self._reference(call), self._dialect.compat).deltas()
         finally:
             answer.close()
 
-    def _payload(self, call: ModelCall) -> dict[str, Any]:
-        payload = {
-            "model": call.model,
-            "messages": [_public(message) for message in call.messages],
-            "stream": True,
-            "stream_options": {"include_usage": True},
-            **call.sampling,
-        }
-        if call.tools:
-            payload["tools"] = call.tools
-            if call.tool_choice is not None:
-                payload["tool_choice"] = call.tool_choice
-        else:
-            payload.pop("parallel_tool_calls", None)
-        limit = payload.pop("max_tokens", None)
-        if limit is not None:
-            payload[self._max_tokens_field] = limit
-        return payload
-
-
-def _public(message: Message) -> Message:
-    """The message without the fields that only the gateway knows; servers refuse what they don't."""
-    if "state" in message or "failed" in message:
-        return {name: value for name, value in message.items() if name not in ("state", "failed")}
-    return message
-
-
-def _deltas(provider: str, answer: Answer, secrets: Sequence[str]) -> Iterator[Delta]:
-    finish: str | None = None
-    usage = Usage()
-    began = False
-    calls: ToolCalls | None = None
-    try:
-        for chunk in events(provider, answer):
-            if error := chunk.get("error"):
-                raise stream_fault(provider, error, secrets)
-            if not began:
-                began = True
-                yield Began()
-            if reported := chunk.get("usage"):
-                usage = _usage(reported)
-            for choice in chunk.get("choices") or ():
-                delta = choice.get("delta") or {}
-                if text := delta.get("content"):
-                    yield TextDelta(checked(text))
-                if text := delta.get("reasoning_content") or delta.get("reasoning"):
-                    yield ReasoningDelta(checked(text))
-                if fragments := delta.get("tool_calls"):
-                    calls = calls or ToolCalls()
-                    yield from calls.read(fragments)
-                if (reason := choice.get("finish_reason")) == "error":
-                    raise ProviderError(f"provider {provider} says that its generation failed")
-                if reason:
-                    finish = reason if reason in FINISH_REASONS else "stop"
-                    answer.hurry(sse.AFTER_FINISH_TIMEOUT)
-    except (AttributeError, TypeError) as error:
-        raise sse.unknown_shape(provider) from error
-    except ProviderError as error:
-        if finish is None:
+    def _ask(self, call: ModelCall) -> Answer:
+        upstream, compat = self._upstream, self._dialect.compat
+        usage = compat.supports_usage_in_streaming is not False and STREAM_OPTIONS not in upstream.refused
+        answer = upstream.post(
+            "/chat/completions", orjson.dumps(payload(call, self._dialect, self._reference(call), usage=usage))
+        )
+        try:
+            raise_for_status(upstream.provider, answer, upstream.secrets)
+        except ProviderRefused as refused:
+            answer.close()
+            if not usage or STREAM_OPTIONS not in refused.message:
+                raise
+        except BaseException:
+            answer.close()
             raise
-        log.info("provider %s did not close its stream after the finish reason: %s", provider, error)
-    if finish is None:
-        raise sse.unfinished(provider, began)
-    if calls is not None and finish == "stop":
-        finish = "tool_calls"  # some servers say "stop", or "function_call" as in the older API
-    yield Completed(finish, usage)
+        else:
+            return answer
+        log.warning("provider %s takes no %s; it is asked without from now on", upstream.provider, STREAM_OPTIONS)
+        upstream.refused.add(STREAM_OPTIONS)
+        return self._ask(call)
+
+    def _reference(self, call: ModelCall) -> str:
+        return f"{self._upstream.provider}/{call.model}"
+
+
+class _Reader:
+    """Reads one answer."""
+
+    def __init__(self, upstream: Upstream, answer: Answer, reference: str, compat: Compat) -> None:
+        self._provider = upstream.provider
+        self._secrets = upstream.secrets
+        self._answer = answer
+        self._compat = compat
+        self._kept = Keeper(API, reference)
+        self._thoughts = Thoughts(self._kept)
+        self._calls = ToolCalls(self._provider)
+        self._events = sse.Events(self._provider, answer)
+        self._choice: Any = None
+        self._length = 0
+        self._refused = False
+        self._finish: str | None = None
+        self._usage = Usage()
+        self._tier: str | None = None
+        self._fingerprint: str | None = None
+
+    def deltas(self) -> Iterator[Delta]:
+        began = False
+        try:
+            for chunk in self._events:
+                if ("error" in chunk or "choices" not in chunk) and (error := error_in(chunk)) is not None:
+                    raise stream_fault(self._provider, error, self._secrets)
+                if not began:
+                    began = True
+                    yield Began()
+                for choice in chunk.get("choices") or ():
+                    delta = choice.get("delta")
+                    # A token: nearly every delta is one, and has nothing else.
+                    if delta and len(delta) == 1 and type(text := delta.get("content")) is str:
+                        if text and self._is_ours(choice):
+                            self._length += len(text)
+                            yield TextDelta(text)
+                    elif self._is_ours(choice):
+                        yield from self._said(choice, delta)
+                    if choice.get("finish_reason") and self._is_ours(choice):
+                        self._finish = finish_reason(self._provider, choice["finish_reason"])
+                        self._answer.hurry(sse.AFTER_FINISH_TIMEOUT)
+                    if reported := choice.get("usage"):
+                        self._count(reported)
+                if reported := chunk.get("usage"):
+                    self._count(reported)
+                if self._finish is not None:
+                    self._tier = chunk.get("service_tier") or self._tier
+                    self._fingerprint = chunk.get("system_fingerprint") or self._fingerprint
+        except (AttributeError, KeyError, TypeError) as error:
+            raise sse.unknown_shape(self._provider) from error
+        except ProviderError as error:
+            if self._finish is None:
+                raise
+            log.info("provider %s did not close its stream after the finish reason: %s", self._provider, error)
+        yield from self._end(began)
+
+    def _is_ours(self, choice: dict[str, Any]) -> bool:
+        """Whether it is the first of several answers; only one was asked for."""
+        index = choice.get("index")
+        if self._choice is None:
+            self._choice = index
+        return index is None or index == self._choice
+
+    def _said(self, choice: dict[str, Any], delta: Any) -> Iterator[Delta]:
+        if not delta:
+            # Some servers send whole messages, others answer as the older API does.
+            delta = choice.get("message") or {"content": choice.get("text")}
+        if text := self._thoughts.read(delta):
+            yield ReasoningDelta(text)
+        content = delta.get("content")
+        for part in content if isinstance(content, list) else ({"text": content},):
+            yield from self._part(part)
+        if text := delta.get("refusal"):
+            yield RefusalDelta(checked(text))
+            self._refused = True
+        if fragments := delta.get("tool_calls"):
+            self._calls.read(fragments, whole="message" in choice and not choice.get("delta"))
+        if function := delta.get("function_call"):
+            self._calls.add("function_call", None, function.get("name"), function.get("arguments"))
+
+    def _part(self, part: dict[str, Any]) -> Iterator[Delta]:
+        """Text, or a part of a content that is a list: ``text``, ``thinking``, ``refusal``; others say nothing."""
+        kind = part.get("type", "text")
+        if kind in _THINKING:
+            thoughts = part.get("thinking") or part.get("text") or part.get("reasoning") or ()
+            texts = [thoughts] if isinstance(thoughts, str) else [each.get("text") for each in thoughts]
+            yield from (ReasoningDelta(checked(text)) for text in texts if text)
+        elif text := part.get("refusal"):
+            self._refused = True
+            yield RefusalDelta(checked(text))
+        elif text := part.get("text"):
+            self._length += len(checked(text))
+            yield TextDelta(text)
+        elif kind not in ("text", "reference"):
+            log.info("provider %s sent a part of type %.40r, which is passed over", self._provider, kind)
+
+    def _end(self, began: bool) -> Iterator[Delta]:
+        said = bool(self._length or self._refused)
+        if self._finish is None:
+            self._finish = ended_in_order(self._provider, began, said, self._calls)
+        if self._finish == STOP and self._calls:
+            self._finish = TOOL_CALLS  # some servers say "stop"
+        if self._finish == TOOL_CALLS:
+            yield from self._calls.told(said=said, decode=self._compat.tool_call_arguments_encoding == HTML)
+        if (block := self._thoughts.block()) is not None:
+            self._kept.keep(block)
+        self._kept.text(self._length)
+        for extra in self._calls.extras:
+            self._kept.call(**({"extra_content": extra} if extra and self._kept.grow(len(orjson.dumps(extra))) else {}))
+        yield Completed(self._finish, self._usage, self._kept.state(), self._tier, self._fingerprint)
+
+    def _count(self, reported: Any) -> None:
+        """Counts are for the whole call: what comes later holds, but for a server that ends with zeros."""
+        usage = _usage(reported)
+        if usage != Usage():
+            self._usage = usage
 
 
 def _usage(reported: Any) -> Usage:
+    """https://platform.openai.com/docs/api-reference/chat/object#chat-object-usage and what others call it."""
     if not isinstance(reported, dict):
         return Usage()
-    details = reported.get("prompt_tokens_details") or {}
-    return Usage(
-        count(reported.get("prompt_tokens")),
-        count(reported.get("completion_tokens")),
-        count(details.get("cached_tokens")),
+    prompt, completion = (
+        next((tokens for name in names if (tokens := count(reported.get(name)))), 0) for names in (_PROMPT, _COMPLETION)
     )
+    read, made = (_details(reported, f"{kind}_tokens_details") for kind in ("prompt", "completion"))
+    cached = read.get("cached_tokens") or next((tokens for name in _CACHED if (tokens := count(reported.get(name)))), 0)
+    written = read.get("cache_write_tokens", read.get("cache_creation_tokens"))
+    return Usage(prompt, completion, cached, written, made)
+
+
+def _details(reported: dict[str, Any], name: str) -> dict[str, int]:
+    details = reported.get(name)
+    if not isinstance(details, dict):
+        return {}
+    return {key: count(tokens) for key, tokens in details.items() if type(tokens) in (int, float)}

@@ -6,11 +6,13 @@ whole conversation. ``stop``, ``seed``, ``logit_bias`` and penalties have no cou
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from app.config.settings import Model
 from app.errors import ProviderRefused
+from app.providers import tool_ids
+from app.providers.request_fields import COMPLETIONS
 from app.providers.state import blocks_of, in_order
 from app.providers.stream import Message, ModelCall, text_of
 
@@ -19,17 +21,27 @@ API = "openai-responses"
 Item = dict[str, Any]
 
 
-def payload(call: ModelCall, model: Model) -> dict[str, Any]:
-    """The request's body. Raises ProviderRefused for content that the format has no place for."""
-    sampling = call.sampling
-    body: dict[str, Any] = {"model": call.model, "input": list(_items(call)), "stream": True, "store": False}
+def payload(call: ModelCall, model: Model, reference: str, fields: frozenset[str], *, by_key: bool) -> dict[str, Any]:
+    """The request's body. Raises ProviderRefused for content that the format has no place for.
+
+    reference: ``provider/model``. fields: names of the caller's fields that the server is sent. by_key: it takes a
+    ``prompt_cache_key``.
+    """
+    sampling = {name: value for name, value in call.sampling.items() if name in fields}
+    messages = tool_ids.rewritten(call.messages, tool_ids.RESPONSES)
+    body: dict[str, Any] = {"model": call.model, "input": list(_items(messages, reference)), "stream": True}
+    body["store"] = False
+    body.update((name, value) for name, value in sampling.items() if name not in COMPLETIONS and name != "verbosity")
+    if by_key and call.cache_key:
+        body.setdefault("prompt_cache_key", call.cache_key)
     if instructions := "\n\n".join(filter(None, (_system(message) for message in call.messages))):
         body["instructions"] = instructions
     for ours, theirs in (("temperature",) * 2, ("top_p",) * 2, ("max_tokens", "max_output_tokens")):
         if sampling.get(ours) is not None:
             body[theirs] = sampling[ours]
-    if form := _format(sampling.get("response_format") or {}):
-        body["text"] = {"format": form}
+    text = {"format": _format(sampling.get("response_format") or {}), "verbosity": sampling.get("verbosity")}
+    if any(text.values()):
+        body["text"] = {name: value for name, value in text.items() if value}
     reasoning = {"effort": sampling.get("reasoning_effort"), "summary": "auto" if model.reasoning else None}
     if any(reasoning.values()):
         body["reasoning"] = {name: value for name, value in reasoning.items() if value}
@@ -41,20 +53,20 @@ def payload(call: ModelCall, model: Model) -> dict[str, Any]:
             body["tool_choice"] = _choice(call.tool_choice)
         if sampling.get("parallel_tool_calls") is not None:
             body["parallel_tool_calls"] = sampling["parallel_tool_calls"]
-    return body
+    return {**body, **model.body} if model.body else body
 
 
 def _system(message: Message) -> str:
     return text_of(message) if message["role"] in ("system", "developer") else ""
 
 
-def _items(call: ModelCall) -> Iterator[Item]:
-    for message in call.messages:
+def _items(messages: Sequence[Message], reference: str) -> Iterator[Item]:
+    for message in messages:
         role, content = message["role"], message.get("content")
         if role == "user":
             yield {"type": "message", "role": "user", "content": _parts(content)}
         elif role == "assistant":
-            kept = blocks_of(message, API, call.model)
+            kept = blocks_of(message, API, reference)
             for kind, part in in_order(kept, text_of(message), message.get("tool_calls") or ()):
                 if kind == "kept":
                     yield part

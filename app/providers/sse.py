@@ -1,46 +1,133 @@
-"""Server-sent events of a provider, and what every wire format reads in the same way.
+"""What a provider's answer holds: server-sent events, or one JSON document where a server doesn't stream.
 
-Grammar: https://html.spec.whatwg.org/multipage/server-sent-events.html
+Grammar: https://html.spec.whatwg.org/multipage/server-sent-events.html. Read liberally: servers leave the blank lines
+out, write one event's JSON over several lines, begin with a byte order mark, or send plain JSON.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import orjson
 
-from app.errors import ProviderError
-from app.providers.upstream import Answer
+from app.errors import ProviderError, ProviderFault
+from app.providers.upstream import MAX_LINE, Answer
 
 # Seconds. Once the answer is whole only usage and the stream's own end can follow; some servers never send them.
 AFTER_FINISH_TIMEOUT = 5.0
 AFTER_DONE_TIMEOUT = 0.2
 
+# Bytes of JSON in more than one line: a whole answer in one document.
+MAX_DOCUMENT = 4 * MAX_LINE
+# More than any call can have; what is summed has to fit a database's integers.
+MOST_TOKENS = 10**12
 
-def events(provider: str, answer: Answer) -> Iterator[dict[str, Any]]:
-    """The ``data`` of each event, up to the message's end.
+_BOM = b"\xef\xbb\xbf"
+# What proxies and servers send to show that they are alive, as an event's name or as its whole data.
+_SIGNS_OF_LIFE = frozenset({b"ping", b"keepalive", b"keep-alive", b"heartbeat"})
+_NO_JSON = object()
 
-    Raises ProviderError for data that is no JSON object, and what ``answer.lines`` raises.
+
+class Events:
+    """The events of one answer, each a JSON object, up to the message's end.
+
+    done: the server has said ``[DONE]``. Iterating raises ProviderError for data that is no JSON object, and what
+    ``answer.lines`` raises.
+
+    An event's name stands in as its ``type`` where it has none; an event that is called ``error`` is one whatever its
+    data is: ``{"error": …}``.
     """
-    for line in answer.lines():
-        if not line.startswith(b"data:"):
-            continue  # comments, event names and the blank lines between events
-        data = line[5:].strip()
-        if data == b"[DONE]":
-            # Read on to the message's end, or the connection can't be used again; but all that matters is here.
-            answer.hurry(AFTER_DONE_TIMEOUT)
-            continue
-        if not data:
-            continue
-        try:
-            event = orjson.loads(data)
-        except orjson.JSONDecodeError:
-            event = _parse_leniently(data)
-        if type(event) is not dict:
-            raise ProviderError(f"provider {provider} sent a line that is not a JSON object")
-        yield event
+
+    def __init__(self, provider: str, answer: Answer) -> None:
+        self.done = False
+        self._provider = provider
+        self._answer = answer
+        # Lines of JSON that is not whole yet, and whether they are those of a plain document.
+        self._waiting: list[bytes] = []
+        self._plain = False
+        self._size = 0
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        name = b""
+        lines = self._answer.lines()
+        for line in chain([next(lines, b"").removeprefix(_BOM)], lines):
+            if line.startswith(b"data:"):
+                data = line[5:].strip()
+                if data == b"[DONE]":
+                    yield from self._waited(name)
+                    self._end()
+                elif self._waiting:
+                    self._wait(data)
+                elif data:
+                    # Nearly every event is one line, and is told before the blank line behind it has come.
+                    try:
+                        parsed = orjson.loads(data)
+                    except orjson.JSONDecodeError:
+                        self._wait(data)
+                    else:
+                        yield from self._objects(parsed, name)
+            elif not line.strip():
+                if not self._plain:
+                    yield from self._waited(name)
+                name = b""
+            elif self._waiting:
+                self._wait(line.strip())
+            elif line.startswith(b"event:"):
+                name = line[6:].strip()
+            elif line.startswith(b"error:"):  # llama.cpp has a field of its own
+                self._wait(line[6:].strip())
+                yield from self._waited(b"error")
+            elif line.startswith((b"{", b"[")):
+                try:
+                    parsed = orjson.loads(line)
+                except orjson.JSONDecodeError:
+                    self._plain = True
+                    self._wait(line.strip())
+                else:
+                    yield from self._objects(parsed, name)
+        yield from self._waited(name)
+
+    def _wait(self, data: bytes) -> None:
+        self._waiting.append(data)
+        self._size += len(data)
+        if self._size > MAX_DOCUMENT:
+            raise ProviderFault(f"provider {self._provider} sent more than {MAX_DOCUMENT} bytes of JSON in one piece")
+
+    def _waited(self, name: bytes) -> Iterator[dict[str, Any]]:
+        """What the lines that wait mean together."""
+        if not self._waiting:
+            return
+        data = b"\n".join(self._waiting)
+        self._waiting.clear()
+        self._size, self._plain = 0, False
+        if data.lower() in _SIGNS_OF_LIFE or name.lower() in _SIGNS_OF_LIFE:
+            return
+        parsed = _loads(data)
+        if parsed is _NO_JSON and name == b"error":
+            parsed = data.decode(errors="replace")
+        yield from self._objects(parsed, name)
+
+    def _objects(self, parsed: Any, name: bytes) -> Iterator[dict[str, Any]]:
+        if name == b"error" and not (isinstance(parsed, dict) and parsed.get("error")):
+            yield {"error": parsed}
+        elif type(parsed) is dict:
+            if name and "type" not in parsed:
+                parsed["type"] = name.decode(errors="replace")
+            yield parsed
+        elif type(parsed) is list and parsed and all(type(each) is dict for each in parsed):
+            yield from parsed
+        elif isinstance(parsed, str) and parsed.upper() == "[DONE]":
+            self._end()
+        elif parsed is not None:
+            raise ProviderError(f"provider {self._provider} sent a line that is not a JSON object")
+
+    def _end(self) -> None:
+        self.done = True
+        # Read on to the message's end, or the connection can't be used again; but all that matters is here.
+        self._answer.hurry(AFTER_DONE_TIMEOUT)
 
 
 def checked(text: Any) -> str:
@@ -51,23 +138,20 @@ def checked(text: Any) -> str:
 
 
 def count(tokens: Any) -> int:
-    """A number of tokens; 0 for what is none."""
-    return tokens if type(tokens) is int and tokens > 0 else 0
+    """A number of tokens, which some servers write as ``7.0``; 0 for what is none."""
+    if type(tokens) is float and 0 < tokens < MOST_TOKENS and tokens.is_integer():
+        return int(tokens)
+    return tokens if type(tokens) is int and 0 < tokens < MOST_TOKENS else 0
 
 
 def unknown_shape(provider: str) -> ProviderError:
     return ProviderError(f"provider {provider} sent an event of an unknown shape")
 
 
-def unfinished(provider: str, began: bool) -> ProviderError:
-    what = "ended its answer without a finish reason" if began else "sent an empty answer"
-    return ProviderError(f"provider {provider} {what}")
-
-
-def _parse_leniently(data: bytes) -> Any:
-    """Servers that cut an emoji between two chunks send lone surrogates, which orjson refuses."""
+def _loads(data: bytes) -> Any:
+    """JSON with U+FFFD in the place of bad bytes, and of the halves of an emoji that a server cut in two."""
     try:
-        text = json.dumps(json.loads(data), ensure_ascii=False)
+        text = json.dumps(json.loads(data.decode("utf-8", "replace")), ensure_ascii=False)
     except (ValueError, RecursionError):
-        return None
+        return _NO_JSON
     return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))

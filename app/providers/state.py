@@ -2,7 +2,8 @@
 
 A message holds its text in one piece and its calls in a list; a provider that wants its thoughts back wants them where
 they stood. ``blocks`` are the provider's own, with ``{"type": "text", "length": …}`` (characters) and
-``{"type": "call"}`` in the places of the text and the calls between them.
+``{"type": "call"}`` in the places of the text and the calls between them; both may hold more that the provider wants
+back with them. Only the very model that said it gets it back: of this wire format and of this provider.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ Block = dict[str, Any]
 
 
 class Keeper:
-    """Collects the state of one answer."""
+    """Collects the state of one answer. model: ``provider/model``."""
 
     def __init__(self, api: str, model: str) -> None:
         self._api = api
@@ -43,8 +44,8 @@ class Keeper:
         if length:
             self._blocks.append({"type": "text", "length": length, **more})
 
-    def call(self) -> None:
-        self._blocks.append({"type": "call"})
+    def call(self, **more: Any) -> None:
+        self._blocks.append({"type": "call", **more})
 
     def state(self) -> Mapping[str, Any] | None:
         """What goes into ``Completed.state``; None when nothing was said but text and calls."""
@@ -57,7 +58,7 @@ class Keeper:
 
 
 def blocks_of(message: Message, api: str, model: str) -> Sequence[Block]:
-    """The kept blocks of an assistant's message, none when another format or another model wrote them."""
+    """The kept blocks of an assistant's message, none when another format or another ``provider/model`` wrote them."""
     state = message.get("state")
     if not isinstance(state, Mapping) or (state.get("api"), state.get("model")) != (api, model):
         return ()
@@ -83,3 +84,14 @@ def in_order(blocks: Sequence[Block], text: str, calls: Sequence[Block]) -> Iter
     yield "text", {"text": text}
     for call in left:
         yield "call", call
+
+
+def present_turn(messages: Sequence[Message]) -> int:
+    """Where the present turn began: at the latest message of the user that does not follow a tool's result; else -1."""
+    began, after_result = -1, False
+    for position, message in enumerate(messages):
+        role = message["role"]
+        if role == "user" and not after_result:
+            began = position
+        after_result = role == "tool" or (after_result and role == "user")
+    return began

@@ -1,70 +1,238 @@
-"""Tool calls as OpenAI-compatible servers stream them: each server has its own reading of the format."""
+"""Tool calls put together from what servers send of them: each server has its own reading of its format."""
 
 from __future__ import annotations
 
+import html
+import logging
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
+from app.errors import ProviderError, ProviderFault
 from app.ids import new_call_id
+from app.providers.finish_reasons import STOP
 from app.providers.sse import checked
 from app.providers.stream import ToolCallDelta
 
+log = logging.getLogger("gateway.providers")
 
-class _Call(NamedTuple):
-    """One call. index: ours. place: the index that the server gave it."""
+# Calls of one answer, and characters of all; the agent loop has lower bounds for what it does with them.
+MAX_CALLS = 1000
+MAX_SIZE = 16 * 1024 * 1024
+# What a fragment counts besides its text.
+OVERHEAD = 64
+_UNSOUND = object()
 
-    index: int  # type: ignore[assignment]  # of the call, not tuple's method
-    place: int | None
+
+class _Call:
+    """A call as far as it was told. extra: what the server wants back with it."""
+
+    __slots__ = ("extra", "fragments", "id", "name")
+
+    def __init__(self) -> None:
+        self.id = ""
+        self.name = ""
+        self.fragments: list[str] = []
+        self.extra: Any = None
+
+    @property
+    def is_whole(self) -> bool:
+        if not self.fragments or not self.fragments[-1].rstrip().endswith("}"):
+            return False  # without putting megabytes together for each fragment
+        return isinstance(_parsed("".join(self.fragments)), dict)
 
 
 class ToolCalls:
-    """The calls of one answer, from fragments ``{index, id, function: {name, arguments}}``.
+    """The calls of one answer, from fragments. ``place``: whatever a server tells its calls apart by.
 
-    Understood besides OpenAI's own way: id and name repeated in each fragment, no index, no id, one index for several
-    calls with ids of their own, one id for several calls with indexes of their own, arguments as an object.
+    Understood besides the documented ways: names and ids that come late, come again or change, no index, no id, one
+    index for several calls, one id for several calls, arguments as an object, or told again, whole or so far. What a
+    fragment means is sometimes clear from what follows only, so the calls are told when the answer is whole.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, provider: str) -> None:
+        self._provider = provider
         self._calls: list[_Call] = []
-        self._by_id: dict[str, _Call] = {}
-        self._by_place: dict[int, _Call] = {}
+        self._by_place: dict[Any, _Call] = {}
+        self._size = 0
 
-    def read(self, fragments: Any) -> Iterator[ToolCallDelta]:
-        """What the ``tool_calls`` of one chunk add. Raises AttributeError or TypeError for an unknown shape."""
-        for fragment in fragments:
+    def read(self, fragments: Any, *, whole: bool = False) -> None:
+        """Take in the ``tool_calls`` of one chunk, or of a ``whole`` message, where each is a call of its own.
+
+        Raises AttributeError or TypeError for an unknown shape, ProviderFault for too much.
+        """
+        for fragment in [fragments] if isinstance(fragments, dict) else fragments:
             function = fragment.get("function") or {}
-            id, place = checked(fragment.get("id") or ""), fragment.get("index")
-            name, arguments = checked(function.get("name") or ""), _text(function.get("arguments"))
-            known = self._by_id.get(id)
-            if known is not None and place not in (None, known.place):
-                known, id = None, ""
-            if known is None and not id:
-                known = self._unnamed(place, name)
-            if known is None:
-                # OpenAI takes an id of 40 characters at most.
-                id = id or new_call_id()
-                yield ToolCallDelta(self._begin(id, place), id, name, arguments)
-            elif arguments:
-                yield ToolCallDelta(known.index, arguments=arguments)
+            self.add(
+                fragment.get("index"),
+                fragment.get("id"),
+                function.get("name"),
+                function.get("arguments"),
+                fragment.get("extra_content"),
+                begins=whole,
+            )
 
-    def _unnamed(self, place: int | None, name: str) -> _Call | None:
-        """The call that a fragment without an id of its own goes on with."""
-        if place is not None:
-            return self._by_place.get(place)
-        return self._calls[-1] if self._calls and not name else None
+    def add(
+        self,
+        place: Any,
+        id: Any = None,
+        name: Any = None,
+        arguments: Any = None,
+        extra: Any = None,
+        *,
+        begins: bool = False,
+    ) -> None:
+        """Take in one fragment; what is absent or empty in it says nothing. begins: it is a call of its own.
 
-    def _begin(self, id: str, place: int | None) -> int:
-        call = _Call(len(self._calls), place)
-        self._calls.append(call)
-        self._by_id[id] = call
+        Raises TypeError for what is no text, ProviderFault for too much.
+        """
+        id, name, arguments = checked(id or ""), checked(name or ""), _text(arguments)
+        if not (id or name or arguments or extra):
+            return
+        self._size += len(id) + len(name) + len(arguments) + OVERHEAD
+        if self._size > MAX_SIZE:
+            raise ProviderFault(f"provider {self._provider} sent tool calls of more than {MAX_SIZE} characters")
+        call = None if begins else self._continued(place, id, name, arguments)
+        if call is None:
+            if len(self._calls) >= MAX_CALLS:
+                raise ProviderFault(f"provider {self._provider} sent more than {MAX_CALLS} tool calls")
+            call = _Call()
+            self._calls.append(call)
         if place is not None:
             self._by_place[place] = call
-        return call.index
+        call.id = call.id or id
+        # Some servers write a name in pieces, each time as far as it goes.
+        call.name = name if name.startswith(call.name) else call.name
+        call.extra = extra or call.extra
+        if arguments:
+            call.fragments.append(arguments)
+
+    def settle(self, place: Any, id: Any = None, name: Any = None, arguments: Any = None) -> None:
+        """Take in a call that is whole, whether its fragments came before or not. Raises as ``add`` does."""
+        known = next((call for call in self._calls if id and call.id == id), None) or self._by_place.get(place)
+        whole = _text(arguments)
+        if known is None:
+            self.add(place, id, name, whole, begins=True)
+        else:
+            known.id, known.name = known.id or checked(id or ""), known.name or checked(name or "")
+            if whole and whole != "".join(known.fragments):
+                known.fragments[:] = [whole]
+
+    def told(self, *, said: bool, decode: bool = False) -> Iterator[ToolCallDelta]:
+        """The calls, each from its id and name to its last argument; none without arguments: they are ``{}`` then.
+
+        said: the answer has text besides; one that has not must hold a call.
+        decode: the server writes texts in the arguments as in HTML, ``&quot;`` for a quotation mark. Raises
+        ProviderFault for a call that can't be read: nobody can carry it out, and asking again would cost again.
+        """
+        ids: set[str] = set()
+        told = [call for call in self._calls if call.name or call.fragments]
+        if not (told or said) or not all(call.name for call in told):
+            raise ProviderFault(f"provider {self._provider} sent a tool call that can't be read: it has no name")
+        for index, call in enumerate(told):
+            # Results are bound to calls by id. OpenAI takes one of 40 characters at most.
+            id = call.id if call.id and call.id not in ids else new_call_id()
+            ids.add(id)
+            yield ToolCallDelta(index, id, call.name)
+            for fragment in self._arguments(call, decode):
+                yield ToolCallDelta(index, arguments=fragment)
+
+    @property
+    def extras(self) -> list[Any]:
+        """What the server wants back with each call of ``told``; None for most."""
+        return [call.extra for call in self._calls if call.name]
+
+    def __bool__(self) -> bool:
+        """Whether there is any, readable or not."""
+        return bool(self._calls)
+
+    @property
+    def are_whole(self) -> bool:
+        """Whether no call breaks off in the middle of its arguments."""
+        return all(call.is_whole for call in self._calls if call.fragments)
+
+    def _continued(self, place: Any, id: str, name: str, arguments: str) -> _Call | None:
+        """The call that a fragment goes on with; None for one that begins another."""
+        by_place = self._by_place.get(place) if place is not None else None
+        by_id = next((call for call in self._calls if call.id == id), None) if id else None
+        latest = self._calls[-1] if self._calls else None
+        if not name:
+            # Whatever id it has, its place says where it belongs; a name may come later.
+            return by_place if place is not None else by_id or latest
+        known = by_place if place is not None else by_id or (latest if not id else None)
+        if known is None or not known.name:
+            return known
+        if not name.startswith(known.name):
+            return None
+        if id and id == known.id:
+            return known
+        # The same tool under another id, or none: the same call as long as that has not all of its arguments.
+        same_call = bool(arguments) and not known.is_whole and (bool(known.fragments) or place is not None)
+        return known if same_call else None
+
+    def _arguments(self, call: _Call, decode: bool) -> list[str]:
+        fragments = call.fragments
+        parsed = _parsed("".join(fragments))
+        if decode and isinstance(parsed, dict):
+            return [orjson.dumps(_unescaped(parsed)).decode()]
+        if parsed is None:
+            return ["{}"]
+        if isinstance(parsed, str) and isinstance(_parsed(parsed), dict):
+            return [parsed]  # encoded twice
+        if parsed is not _UNSOUND:
+            return fragments
+        # Some servers send the arguments so far, or all of them again, or "{}" until they know better.
+        text, dropped = "", []
+        for fragment in fragments:
+            if fragment.startswith(text):
+                text = fragment
+            elif fragment.lstrip().startswith("{") and isinstance(_parsed(text), dict):
+                dropped.append(text)
+                text = fragment
+            else:
+                text += fragment
+        final = _parsed(text)
+        if not isinstance(final, dict):
+            return fragments
+        if any(not _parsed(each).keys() <= final.keys() for each in dropped):
+            raise ProviderFault(f"provider {self._provider} sent one call of the tool {call.name!r} with two arguments")
+        return [text]
+
+
+def ended_in_order(provider: str, began: bool, said: bool, calls: ToolCalls) -> str:
+    """The finish reason of an answer whose server ended it in order but gave none: ``stop``.
+
+    said: it has text. Raises ProviderError where it is no answer. One that began was paid for, and isn't asked for
+    again.
+    """
+    if not began:
+        raise ProviderError(f"provider {provider} sent an empty answer")
+    if not (said or calls):
+        raise ProviderFault(f"provider {provider} ended its answer without a word, a tool call or a finish reason")
+    if not calls.are_whole:
+        raise ProviderError(f"provider {provider} ended its answer in the middle of a tool call")
+    log.warning("provider %s ended its answer without a finish reason; it is taken as whole", provider)
+    return STOP
 
 
 def _text(arguments: Any) -> str:
     if arguments is None:
         return ""
     return orjson.dumps(arguments).decode() if isinstance(arguments, dict) else checked(arguments)
+
+
+def _parsed(arguments: str) -> Any:
+    """What the JSON holds, None for blank text, ``_UNSOUND`` for what is no JSON."""
+    try:
+        return orjson.loads(arguments) if arguments.strip() else None
+    except orjson.JSONDecodeError:
+        return _UNSOUND
+
+
+def _unescaped(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _unescaped(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_unescaped(each) for each in value]
+    return html.unescape(value) if isinstance(value, str) else value

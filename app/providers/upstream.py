@@ -1,4 +1,4 @@
-"""HTTP to a provider: pooled connections, a bound for each phase, lines as they come.
+"""HTTP to a provider: pooled connections, a bound for each phase, lines as they come, unpacked where it packed them.
 
 geventhttpclient's pool and parser do the work. Its client class is not used: it rebuilds every header for every call,
 and its pool keeps as many idle connections as busy ones and checks them with ``select``, which ends at 1024 files.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import logging
 import select
+import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -19,8 +20,9 @@ from geventhttpclient.connectionpool import ConnectionPool, SSLConnectionPool
 from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
 from greenlet import greenlet as Greenlet
 
-from app.errors import ProviderError, ProviderTimeout
+from app.errors import ProviderError, ProviderFault, ProviderTimeout
 from app.idle import IdleTimer
+from app.providers.encoding import UnknownEncoding, unpacked
 from app.readiness import ready_for
 
 log = logging.getLogger("gateway.providers")
@@ -66,6 +68,13 @@ class _TlsPool(_IdleLimit, SSLConnectionPool):
 class _Response(HTTPSocketPoolResponse):
     waiting = False
 
+    def _on_message_complete(self) -> None:
+        if self.get_code() < 200:
+            # Early hints and the like: the answer is still to come, on this very connection.
+            self.message_complete = True
+        else:
+            super()._on_message_complete()
+
     def blocks(self) -> Iterator[bytes]:
         """The body as it comes: whatever one read brought."""
         while True:
@@ -98,27 +107,24 @@ class Answer:
         return value[0] if isinstance(value, list) else value
 
     def lines(self) -> Iterator[bytes]:
-        """The body's lines without their line ends, as they come.
+        """The body's lines without their line ends (LF, CR LF or CR), as they come.
 
-        Raises ProviderTimeout when nothing comes for the provider's ``timeoutSeconds``, ProviderError when it is cut.
+        Raises ProviderTimeout when nothing comes for the provider's ``timeoutSeconds``, ProviderError when it is cut,
+        ProviderFault for a content encoding that can't be read.
         """
         reader = gevent.getcurrent()
         # One timer for the whole answer: the socket's own timeout would start one for every token.
         self._sock.settimeout(None)
         self._silence = silence = IdleTimer(self._timeout, lambda: self._on_silence(reader))
-        rest = b""
         try:
-            for block in self._response.blocks():
-                silence.touch()
-                *lines, rest = (rest + block).split(b"\n")
-                if len(rest) > MAX_LINE:
-                    raise HTTPParseError(f"more than {MAX_LINE} bytes without a line end")
-                yield from lines
-            if rest:
-                yield rest
+            yield from _lines(unpacked(self.header("Content-Encoding"), self._touching(silence)))
         except TimeoutError:
             raise ProviderTimeout(f"provider {self._provider} sent nothing for {self._timeout:g} s") from None
-        except (OSError, HTTPParseError) as error:
+        except UnknownEncoding as error:
+            raise ProviderFault(
+                f"provider {self._provider} answered in an encoding that can't be read: {error}"
+            ) from None
+        except (OSError, HTTPParseError, zlib.error, EOFError) as error:
             raise _broken(self._provider, "was cut", error) from error
         finally:
             silence.stop()
@@ -128,13 +134,18 @@ class Answer:
         read = bytearray()
         self._sock.settimeout(ERROR_BODY_TIMEOUT)
         try:
-            for block in self._response.blocks():
+            for block in unpacked(self.header("Content-Encoding"), self._response.blocks()):
                 read += block
                 if len(read) >= MAX_ERROR_BODY:
                     break
-        except (OSError, HTTPParseError) as error:
+        except (OSError, HTTPParseError, zlib.error, EOFError, UnknownEncoding) as error:
             log.debug("provider %s: error body cut after %d bytes: %s", self._provider, len(read), error)
         return bytes(read)
+
+    def _touching(self, silence: IdleTimer) -> Iterator[bytes]:
+        for block in self._response.blocks():
+            silence.touch()
+            yield block
 
     def _on_silence(self, reader: Greenlet) -> None:
         # In the hub. A reader that waits for something else than the provider must not be hit there.
@@ -153,6 +164,29 @@ class Answer:
         self._response.release()
 
 
+def _lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """Lines, whichever of the three line ends they have. A long one is put together once, when its end has come."""
+    parts: list[bytes] = []
+    size = 0
+    after_cr = False
+    for block in blocks:
+        if after_cr and block.startswith(b"\n"):
+            block = block[1:]  # noqa: PLW2901 - the other half of a line's end
+        after_cr = block.endswith(b"\r")
+        if b"\r" in block:
+            block = block.replace(b"\r\n", b"\n").replace(b"\r", b"\n")  # noqa: PLW2901
+        parts.append(block)
+        size += len(block)
+        if b"\n" in block:
+            *lines, rest = b"".join(parts).split(b"\n")
+            yield from lines
+            parts, size = [rest], len(rest)
+        if size > MAX_LINE:
+            raise HTTPParseError(f"more than {MAX_LINE} bytes without a line end")
+    if rest := b"".join(parts):
+        yield rest
+
+
 class Upstream:
     """The connections to one provider. ``path`` is that of its URL, as configured.
 
@@ -160,6 +194,8 @@ class Upstream:
     headers:  sent with each call. What they hold is taken for secret: see ``secrets``.
     timeout:  seconds that may pass without a byte, the wait for the first one included.
     direct:   never through a proxy.
+
+    ``refused`` holds the names of request fields that the server turned out not to take.
     """
 
     def __init__(
@@ -170,6 +206,7 @@ class Upstream:
             raise ValueError(f"no host in {base_url!r}")
         self.provider = provider
         self.secrets = _secrets(headers)
+        self.refused: set[str] = set()
         self.path = url.path.rstrip("/")
         self._timeout = timeout
         tls = url.scheme == "https"
@@ -204,6 +241,9 @@ class Upstream:
             **connect_to,
         )
         lines = [f"Host: {authority}", "Accept: text/event-stream", "Content-Type: application/json"]
+        if not any(name.lower() == "accept-encoding" for name in headers):
+            # Packed, tokens would wait in the provider until a block of them is full.
+            lines.append("Accept-Encoding: identity")
         lines += [f"{name}: {value}" for name, value in headers.items()] + proxy_lines
         if any("\r" in line or "\n" in line for line in lines):
             raise ValueError(f"provider {provider}: a header holds a line break")

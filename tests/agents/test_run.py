@@ -30,7 +30,7 @@ from app.errors import (
     RunTimeout,
 )
 from app.providers.catalogue import Catalogue
-from app.providers.stream import Completed, ModelCall
+from app.providers.stream import Completed, ModelCall, Usage
 from app.sessions import history
 from tests.agents.scene import (
     BETA,
@@ -198,7 +198,7 @@ def test_a_providers_error_is_the_runs(scene: Scene) -> None:
     """What the provider raised ends the run; the turn is on record, out of the history."""
     fault = ProviderRefused("too long")
     scene.model.enqueue((fault,))
-    assert scene.answer("one") == Ended(None, (0, 0, 0), fault)
+    assert scene.answer("one") == Ended(None, Usage(), fault)
     scene.answer("two")
     assert [(turn.status, turn.error) for turn in scene.stored()] == [("failed", "too long"), ("done", None)]
     assert scene.model.calls[1].messages[1:] == [user("two")]
@@ -273,7 +273,7 @@ def test_cancelled_before_it_began(scene: Scene, key: str | None) -> None:
     """A cancel that comes before the run's greenlet had a chance to begin ends it, and the model isn't asked."""
     run = scene.start(key=key)
     assert run.cancel(GONE)
-    assert events(run) == [Ended(None, (0, 0, 0), GONE)]
+    assert events(run) == [Ended(None, Usage(), GONE)]
     assert scene.model.calls == []
     assert [turn.status for turn in scene.stored()] == (["failed"] if key else [])
     assert scene.at_rest()
@@ -319,7 +319,7 @@ def test_cancelled_in_the_middle(scene: Scene) -> None:
     run = scene.start("hi")
     until(lambda: run.answer.text == "Once upon")
     assert run.cancel(GONE)
-    assert events(run)[-1] == Ended(None, (0, 0, 0), GONE)
+    assert events(run)[-1] == Ended(None, Usage(), GONE)
     (turn,) = scene.stored()
     assert (turn.status, turn.messages) == ("interrupted", [user("hi"), assistant("Once upon [interrupted]")])
     assert scene.at_rest()
@@ -342,7 +342,7 @@ def test_a_run_in_its_callers_greenlet_can_be_cancelled(scene: Scene) -> None:
     until(lambda: run.answer.text)
     assert run.cancel(GONE)
     with gevent.Timeout(10):
-        assert door.get() == (Ended(None, (0, 0, 0), GONE), "goes on")
+        assert door.get() == (Ended(None, Usage(), GONE), "goes on")
     assert [turn.status for turn in scene.stored()] == ["interrupted"]
     assert scene.at_rest()
 

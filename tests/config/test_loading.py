@@ -83,7 +83,11 @@ def test_every_key_arrives(place: Place) -> None:
     openai = settings.providers["openai"]
     assert (openai.api, openai.api_key, openai.headers["X-Org"]) == ("openai-completions", "k", "o")
     (model,) = openai.models
-    assert (model.name, model.input, model.max_tokens_field) == ("gpt-5", ("text", "image"), "max_completion_tokens")
+    assert (model.name, model.input, openai.compat.max_tokens_field) == (
+        "gpt-5",
+        ("text", "image"),
+        "max_completion_tokens",
+    )
     assert dict(model.cost) == {"input": 1, "output": 2.5}
     assert (settings.tools.profile, settings.tools.deny, settings.tools.exec.safe_bins) == (
         "minimal",

@@ -21,8 +21,6 @@ from tests.scripted import (
     ErrorInStream,
     Hang,
     HangAfterHeaders,
-    JsonReply,
-    NoFinish,
     RawStream,
     Received,
     Reply,
@@ -99,7 +97,6 @@ EARLY: dict[str, tuple[Step, int, str, int]] = {
     "empty": (Empty(), 502, UPSTREAM, ALL_TRIES),
     "no body": (Status(200, body=b""), 502, UPSTREAM, ALL_TRIES),
     "a page instead of events": (Status(200, body=b"<h1>Welcome</h1>"), 502, UPSTREAM, ALL_TRIES),
-    "JSON instead of events": (JsonReply("hi"), 502, UPSTREAM, ALL_TRIES),
     "an error in the stream": (ErrorInStream("no such thing"), 502, UPSTREAM, ALL_TRIES),
     "not JSON": (raw("{nope"), 502, UPSTREAM, ALL_TRIES),
     "not UTF-8": (RawStream(b"data: \xff\xfe\n\n"), 502, UPSTREAM, ALL_TRIES),
@@ -108,7 +105,6 @@ EARLY: dict[str, tuple[Step, int, str, int]] = {
 
 # It has begun, so that a stream's headers are out, but no token came: tried again, and a stream ends with the error.
 BEGUN: dict[str, Step] = {
-    "no finish reason": NoFinish(),
     "choices of another type": raw('{"choices":5}'),
     "a choice of another type": raw('{"choices":[5]}'),
     "text of another type": raw('{"choices":[{"delta":{"content":5}}]}'),
@@ -218,7 +214,7 @@ def test_a_fault_that_passes_is_not_seen(faced: Gateway, provider: ScriptedProvi
 
 def test_a_retried_stream_begins_once(faced: Gateway, provider: ScriptedProvider) -> None:
     """However often the provider began, the caller sees one stream."""
-    provider.enqueue(NoFinish(), Cut(after_tokens=0))
+    provider.enqueue(raw('{"choices":5}'), Cut(after_tokens=0))
     chunks = faced.chat(stream=True).chunks
     assert [chunk["choices"][0]["delta"] for chunk in chunks] == [
         {"role": "assistant", "content": ""},
@@ -255,7 +251,6 @@ def test_odd_usage_does_not_spoil_an_answer(faced: Gateway, provider: ScriptedPr
 # step, status of a whole answer, type
 LATE: dict[str, tuple[Step, int, str]] = {
     "cut": (Cut(after_tokens=1), 502, UPSTREAM),
-    "no finish reason": (NoFinish("token0 "), 502, UPSTREAM),
     "an error in the stream": (ErrorInStream("no such thing", ("token0 ",)), 502, UPSTREAM),
     "malformed": (raw('{"choices":[{"delta":{"content":"token0 "}}]}', "{nope"), 502, UPSTREAM),
 }

@@ -10,7 +10,7 @@ from typing import Any
 import gevent
 import pytest
 
-from app.config.settings import LOCAL_MODEL, Agent, Model, ModelChoice, Provider, Settings
+from app.config.settings import LOCAL_MODEL, Agent, Compat, Model, ModelChoice, Provider, Settings
 from app.errors import ProviderError
 from app.providers import catalogue as catalogue_module
 from app.providers.builtin import DEFAULT_MAX_TOKENS
@@ -113,9 +113,9 @@ def test_the_name_of_the_token_limit(
     provider: ScriptedProvider, entry: Provider, own: str, providers: str, base_url: None, name: str, listed: bool
 ) -> None:
     """The model's own word counts, then the provider's, listed or not; otherwise the name that most servers know."""
-    models = (Model(id="m", name="m", max_tokens_field=own),) if listed else ()
+    models = (Model(id="m", name="m", compat=Compat(max_tokens_field=own)),) if listed else ()
     expected = name if listed else (providers or "max_tokens")
-    ask(catalogue(replace(entry, models=models, max_tokens_field=providers)), "p/m", max_tokens=5)
+    ask(catalogue(replace(entry, models=models, compat=Compat(max_tokens_field=providers))), "p/m", max_tokens=5)
     assert provider.requests[0].body[expected] == 5
 
 

@@ -15,6 +15,7 @@ from app.errors import (
     ContextOverflow,
     ProviderAuthError,
     ProviderError,
+    ProviderFault,
     ProviderOutOfCredit,
     ProviderRateLimit,
     ProviderRefused,
@@ -31,7 +32,6 @@ from app.providers.failover import (
     Standing,
     stream_with_failover,
 )
-from app.providers.faults import ProviderFault
 from app.providers.stream import (
     Began,
     Completed,

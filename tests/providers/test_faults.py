@@ -12,11 +12,13 @@ from app.errors import (
     ContextOverflow,
     ProviderAuthError,
     ProviderError,
+    ProviderFault,
     ProviderOutOfCredit,
     ProviderRateLimit,
     ProviderRefused,
 )
-from app.providers.faults import MAX_TEXT, ProviderFault, error_text, stream_fault
+from app.providers.error_bodies import MAX_TEXT, error_text
+from app.providers.faults import stream_fault
 from app.providers.openai_completions import OpenAICompletions
 from tests.providers.scene import call, collected, upstream
 from tests.scripted import ErrorInStream, ScriptedProvider, Status
@@ -138,8 +140,8 @@ def test_a_body_that_says_nothing(provider: ScriptedProvider, body: bytes) -> No
         ({"message": "no"}, "no"),
         ([{"error": {"message": "no"}}], "no"),
         ("no", "no"),
-        ({"detail": "no"}, "{'detail': 'no'}"),
-        ({"error": {"message": None, "code": 7}}, "{'message': None, 'code': 7}"),
+        ({"detail": "no"}, "no"),
+        ({"error": {"message": None, "code": 7}}, '{"message":null,"code":7}'),
     ],
 )
 def test_words_of_other_shapes_are_found(provider: ScriptedProvider, body: Any, text: str) -> None:

@@ -1,0 +1,53 @@
+"""Bodies that a provider, or a proxy before it, has compressed although nobody asked.
+
+Content codings: https://www.rfc-editor.org/rfc/rfc9110#section-8.4.1
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+# Bytes that are unpacked at a time: a small block may hold a thousand times as much.
+STEP = 64 * 1024
+
+# What zlib is told: gzip's header, zlib's, none.
+_GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
+
+
+class UnknownEncoding(Exception):
+    """``str`` is the coding's name, as the server wrote it."""
+
+
+def unpacked(header: str | None, blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """The body of a message with this ``Content-Encoding``.
+
+    Raises UnknownEncoding, zlib.error for what is not as it says, EOFError for a body that ends too early.
+    """
+    for coding in reversed([name.strip().lower() for name in (header or "").split(",")]):
+        if coding in ("gzip", "x-gzip"):
+            blocks = _inflated(blocks, _GZIP)
+        elif coding == "deflate":
+            blocks = _inflated(blocks, None)
+        elif coding not in ("", "identity"):
+            raise UnknownEncoding(coding[:40])
+    return blocks
+
+
+def _inflated(blocks: Iterator[bytes], kind: int | None) -> Iterator[bytes]:
+    """kind: None where the first byte tells, since servers call two formats "deflate"."""
+    inflate: Any = None
+    for block in blocks:
+        left, more = block, bool(block)
+        while more:
+            if inflate is None or inflate.eof:
+                # At the end of a part another may follow.
+                inflate = zlib.decompressobj(kind or (_ZLIB if left[0] & 0x0F == 8 else _RAW))
+            piece = inflate.decompress(left, STEP)
+            if piece:
+                yield piece
+            left = inflate.unused_data if inflate.eof else inflate.unconsumed_tail
+            more = bool(left) or (len(piece) == STEP and not inflate.eof)
+    if inflate is not None and not inflate.eof:
+        raise EOFError("the compressed body ends too early")

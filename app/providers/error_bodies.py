@@ -1,0 +1,151 @@
+"""What a provider's error says, whatever shape its server, or a proxy before it, gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+MAX_TEXT = 2000
+# Errors that hold others as JSON text, as proxies pack what their own provider said.
+MAX_DEPTH = 4
+MAX_PARTS = 10
+
+# Members that hold the words, the plainest first, and those that hold an error within.
+_WORDS = ("message", "msg", "detail", "error_message", "error_msg", "errorMessage", "Message", "title", "reason")
+_WITHIN = ("error", "errors", "err", "fault")
+# Members with a word or a number for the kind of error, the most telling first.
+_KINDS = ("code", "type", "status", "reason", "error_code", "error_type", "status_code", "statusCode", "http_code")
+
+
+def error_in(event: Mapping[str, Any]) -> Any:
+    """The error that a document or an event of a 200 is; None for one that is part of an answer.
+
+    Besides ``{"error": …}`` that is one that says so of itself, or that has nothing but words.
+    """
+    if error := event.get("error"):
+        return error
+    if "error" in (event.get("object"), event.get("type")):
+        return event
+    if event.get("choices"):
+        return None
+    if errors := event.get("errors"):
+        return errors
+    return event if isinstance(event.get("detail"), (str, list)) or _plain_words(event) else None
+
+
+def error_of(body: bytes) -> Any:
+    """The error of a refusal's body; None when it says nothing, as pages of proxies do."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def error_text(error: Any, secrets: Sequence[str]) -> str:
+    """The provider's own words, cut and without the gateway's secrets."""
+    text = _text(error, MAX_DEPTH) or _as_json(_innermost(error))
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return text[:MAX_TEXT]
+
+
+def error_words(error: Any) -> Iterator[str]:
+    """Codes and kinds that stand in the error, in lower case, the most telling first."""
+    for part in _parts(error, MAX_DEPTH):
+        values = [value for key in _KINDS if isinstance(value := part.get(key), str) and " " not in value]
+        yield from (value.lower() for value in values)
+
+
+def error_status(error: Any) -> int | None:
+    """The HTTP status that stands in the error."""
+    for part in _parts(error, MAX_DEPTH):
+        for key in _KINDS:
+            value = part.get(key)
+            if isinstance(value, str) and len(value) == 3 and value.isdecimal() and value.isascii():
+                value = int(value)
+            if type(value) is int and 400 <= value < 600:
+                return value
+    return None
+
+
+def _parts(error: Any, depth: int) -> Iterator[Mapping[str, Any]]:
+    """The objects that an error is made of, from the outermost inwards."""
+    error = _unpacked(error)
+    if isinstance(error, list):
+        for each in error[:MAX_PARTS]:
+            yield from _parts(each, depth)
+    elif isinstance(error, Mapping):
+        yield error
+        if depth:
+            inner: Iterable[Any] = (error.get(key) for key in (*_WITHIN, *_WORDS, "details", "metadata", "raw"))
+            for each in inner:
+                if isinstance(each, (list, Mapping)) or _unpacked(each) is not each:
+                    yield from _parts(each, depth - 1)
+
+
+def _text(error: Any, depth: int) -> str:
+    error = _unpacked(error)
+    if isinstance(error, str):
+        return error.strip()
+    if not depth:
+        return _as_json(error)
+    if isinstance(error, list):
+        return "; ".join(filter(None, (_text(each, depth - 1) for each in error[:MAX_PARTS])))
+    if not isinstance(error, Mapping):
+        return ""
+    said = next((text for key in _WORDS if (text := _text(error.get(key), depth - 1))), "")
+    within = next((text for key in _WITHIN if (text := _text(error.get(key), depth - 1))), "")
+    if raw := _raw(error, depth):
+        within = within or raw
+    text = f"{said}: {within}" if said and within and within not in said else said or within
+    where = _place(error.get("loc"))
+    return f"{where}: {text}" if where and text else text
+
+
+def _innermost(error: Any) -> Any:
+    """What is left of an error without words when its wrapping is taken away."""
+    while True:
+        if isinstance(error, list) and len(error) == 1:
+            error = error[0]
+        elif isinstance(error, Mapping) and error.keys() == {"error"}:
+            error = error["error"]
+        else:
+            return error
+
+
+def _raw(error: Mapping[str, Any], depth: int) -> str:
+    """What the provider behind OpenRouter said."""
+    metadata = error.get("metadata")
+    return _text(metadata.get("raw"), depth - 1) if isinstance(metadata, Mapping) else ""
+
+
+def _place(loc: Any) -> str:
+    """Where FastAPI and pydantic say that something is wrong, ``["body", "messages", 0]``, as ``messages.0``."""
+    if not isinstance(loc, list):
+        return ""
+    return ".".join(str(each) for each in loc[:MAX_PARTS] if each != "body")
+
+
+def _plain_words(event: Mapping[str, Any]) -> bool:
+    return any(isinstance(event.get(key), str) and event[key] for key in _WORDS if key not in ("title", "reason"))
+
+
+def _unpacked(value: Any) -> Any:
+    """JSON that stands as text, or as bytes, read; all else as it is."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+        try:
+            return orjson.loads(value)
+        except orjson.JSONDecodeError:
+            return value
+    return value
+
+
+def _as_json(error: Any) -> str:
+    if isinstance(error, str) or not error:
+        return error or ""
+    try:
+        return orjson.dumps(error).decode()
+    except TypeError:  # deeper than is ever written
+        return ""

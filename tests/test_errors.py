@@ -12,7 +12,6 @@ from app.errors import (
     GatewayError,
     InternalError,
     Overloaded,
-    ProviderFault,
     ProviderRateLimit,
     TooManyAttempts,
     Unauthorized,
@@ -40,6 +39,7 @@ CLASSES = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if is
         ("RunTimeout", 504, "timeout_error", None),
         ("RunCancelled", 499, "cancelled", None),
         ("ProviderError", 502, "upstream_error", None),
+        ("ProviderFault", 502, "upstream_error", None),
         ("ProviderRefused", 400, "invalid_request_error", None),
         ("ContextOverflow", 400, "invalid_request_error", "context_length_exceeded"),
         ("ProviderOutOfCredit", 502, "upstream_error", "insufficient_quota"),
@@ -117,5 +117,5 @@ def test_the_unexpected_has_fixed_text() -> None:
 
 def test_which_faults_may_pass() -> None:
     """Of the provider's errors only the unspecific one is worth another try."""
-    kinds = [kind for kind in (*CLASSES, ProviderFault) if issubclass(kind, errors.ProviderError)]
+    kinds = [kind for kind in CLASSES if issubclass(kind, errors.ProviderError)]
     assert [kind.__name__ for kind in kinds if kind.retryable] == ["ProviderError"]

@@ -14,7 +14,7 @@ from app.errors import ProviderError
 from app.providers.anthropic_messages import AnthropicMessages
 from app.providers.openai_completions import OpenAICompletions
 from app.providers.openai_responses import OpenAIResponses
-from app.providers.stream import Completed, Delta, ModelCall, Provider, TextDelta, ToolCallDelta, Usage
+from app.providers.stream import Completed, Delta, ModelCall, Provider, TextDelta, ToolCallDelta
 from app.providers.upstream import Upstream
 from tests import scripted
 from tests.scripted import Cut, ErrorInStream, Reply, ScriptedProvider, Status, ToolCall, signature
@@ -64,7 +64,7 @@ def test_the_same_step_is_the_same_answer(provider: ScriptedProvider, api: str) 
         ToolCallDelta(1, arguments="{}"),
     ]
     assert isinstance(last, Completed)
-    assert (last.finish_reason, last.usage) == ("tool_calls", Usage(7, 2, 3))
+    assert (last.finish_reason, last.usage[:3]) == ("tool_calls", (7, 2, 3))
     assert provider.requests[0].api == api
 
 

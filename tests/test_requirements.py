@@ -5,10 +5,13 @@ from collections.abc import Iterator
 from importlib.metadata import metadata, requires, version
 from pathlib import Path
 
+import psutil
 import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+
+from tests.live.gateway import Gateway
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = ("requirements.txt", "requirements-model.txt", "requirements-dev.txt")
@@ -77,3 +80,11 @@ def needs(package: Requirement) -> Iterator[Requirement]:
     for need in map(Requirement, requires(package.name) or ()):
         if need.marker is None or any(map(need.marker.evaluate, machines)):
             yield need
+
+
+def test_only_the_model_on_board_needs_its_library(gateway: Gateway) -> None:
+    """A gateway of other models runs where libgomp is missing: none of its processes loads it or llama.cpp."""
+    master = psutil.Process(gateway.process.pid)
+    loaded = {Path(each.path).name for process in (master, *master.children()) for each in process.memory_maps()}
+    assert any(name.startswith("libc.") for name in loaded)
+    assert not any(name.startswith(("libgomp", "xllamacpp")) for name in loaded)

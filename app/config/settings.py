@@ -332,3 +332,12 @@ class Settings:
     logging: Logging = Logging()
     redis_url: str | None = field(default=None, repr=False)
     warnings: tuple[str, ...] = ()
+
+    @property
+    def uses_local_model(self) -> bool:
+        """Whether an agent may call the built-in model, as its first choice or to fall back to."""
+        local = LOCAL_MODEL.partition("/")[0]
+        if local in self.providers:
+            return False
+        choices = (agent.model for agent in self.agents.values())
+        return any(ref.startswith(f"{local}/") for choice in choices for ref in (choice.primary, *choice.fallbacks))

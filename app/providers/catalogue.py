@@ -151,10 +151,7 @@ class Catalogue:
 
     def uses_local(self) -> bool:
         """Whether an agent may call the built-in model, so that it has to be warm."""
-        if LOCAL in self._upstreams:
-            return False
-        choices = (agent.model for agent in self._settings.agents.values())
-        return any(ref.startswith(f"{LOCAL}/") for choice in choices for ref in (choice.primary, *choice.fallbacks))
+        return self._settings.uses_local_model
 
 
 def _connect(provider: Provider) -> Upstream:

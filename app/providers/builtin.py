@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 from app.config.settings import LOCAL_MODEL, Model
 from app.errors import ProviderError
+from app.providers.completions_request import USUAL
 from app.providers.local import Endpoint, LocalModel
 from app.providers.openai_completions import OpenAICompletions
 from app.providers.schema_tools import stream_with_tools
@@ -18,6 +20,9 @@ MODEL_ID = LOCAL_MODEL.partition("/")[2]
 DEFAULT_MAX_TOKENS = 512
 # Seconds. The slots of the model are few: a call may wait for others before its first token.
 SILENCE = 300.0
+
+# llama.cpp notices only when it writes that its caller left: with progress it does while it reads the prompt.
+DIALECT = replace(USUAL, body={"return_progress": True})
 
 # Every agent has it, and a model so small would use it where nobody asked.
 LEFT_OUT = frozenset({"session_status"})
@@ -38,9 +43,8 @@ class LocalProvider:
 
     def _stream(self, call: ModelCall) -> Iterator[Delta]:
         upstream = self._connect(max(call.deadline - time.monotonic(), 0))
-        # llama.cpp notices only when it writes that its caller left: with progress it does while it reads the prompt.
-        sampling = {"max_tokens": DEFAULT_MAX_TOKENS, **call.sampling, "return_progress": True}
-        return OpenAICompletions(upstream).stream(call._replace(sampling=sampling))
+        sampling = {"max_tokens": DEFAULT_MAX_TOKENS, **call.sampling}
+        return OpenAICompletions(upstream, DIALECT).stream(call._replace(sampling=sampling))
 
     def model(self) -> Model:
         """The catalogue entry; the window is that of one slot, known once the model has run."""

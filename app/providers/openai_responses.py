@@ -162,8 +162,13 @@ class _Reader:
     def _rest(self, saying: type[Said], part: Any, text: str) -> Iterator[Delta]:
         """What of a whole text was not said yet."""
         heard = "".join(self._parts.get((saying, part), ()))
-        if heard:
-            yield from self._say(saying, part, text.removeprefix(heard) if text.startswith(heard) else "")
+        if heard and text.startswith(heard):
+            yield from self._say(saying, part, text.removeprefix(heard))
+        elif heard:
+            # Some servers trim it; but words that nobody heard can't be put in their place any more.
+            unknown = set(text.split()) - set(heard.split())
+            if any(word not in heard for word in unknown):
+                raise ProviderError(f"provider {self._provider} left out a part of its answer's text")
         elif text not in "".join(self._said[saying]):
             yield from self._say(saying, part, text)
 

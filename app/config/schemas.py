@@ -191,10 +191,10 @@ class CompatSchema(Section):
     requires_string_content = Flag()
     requires_reasoning_content_on_assistant_messages = Flag()
     strict_message_keys = Flag()
-    thinking_format = choice("openai", "openrouter", "deepseek", "zai", "qwen", "qwen-chat-template")
+    thinking_format = text()
     reasoning_effort_map = Entries(text(), "an object of efforts by effort", EFFORT)
     supported_reasoning_efforts = texts("a list of efforts")
-    tool_call_arguments_encoding = choice("html-entities")
+    tool_call_arguments_encoding = text()
     unsupported_tool_schema_keywords = texts("a list of keywords")
     zai_tool_stream = Flag()
     # The gateway sends neither, whatever a server takes.

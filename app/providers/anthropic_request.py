@@ -12,6 +12,7 @@ from typing import Any
 
 from app.config.settings import Model
 from app.providers.anthropic_conversation import THINKING, Block, Turn, conversation
+from app.providers.compat import adapted
 from app.providers.stream import ModelCall
 
 DEFAULT_MAX_TOKENS = 8192
@@ -33,6 +34,7 @@ def payload(call: ModelCall, model: Model, reference: str) -> dict[str, Any]:
 
     Raises ProviderRefused for content that the format has no place for.
     """
+    call = adapted(call, model.compat)
     sampling = call.sampling
     system, turns = conversation(call.messages, reference)
     body: dict[str, Any] = {

@@ -67,8 +67,10 @@ def _give_back(told: Message, kept: Sequence[Block], compat: Compat) -> None:
             given.append({**call, "extra_content": block["extra_content"]} if "extra_content" in block else call)
     if given:
         told["tool_calls"] = [*given, *calls]
-    if compat.requires_reasoning_content_on_assistant_messages and told.get("tool_calls"):
+    if compat.requires_reasoning_content_on_assistant_messages:
         told.setdefault("reasoning_content", "")
+    if compat.requires_assistant_after_tool_result and told.get("content") is None:
+        told["content"] = ""
 
 
 def _adapted(told: Message, compat: Compat) -> Message:

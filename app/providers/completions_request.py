@@ -5,12 +5,13 @@ Source: https://platform.openai.com/docs/api-reference/chat/create; ``docs/provi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 from app.config.settings import Compat
+from app.providers.compat import adapted
 from app.providers.completions_messages import messages_for
 from app.providers.request_fields import taken
 from app.providers.stream import ModelCall
@@ -41,6 +42,7 @@ USUAL = Dialect(taken("openai-completions", openai=False))
 def payload(call: ModelCall, dialect: Dialect, reference: str, *, usage: bool) -> Body:
     """The request's body. reference: ``provider/model``. usage: ask for usage within the stream."""
     compat = dialect.compat
+    call = adapted(call, compat)
     body: Body = {
         "model": call.model,
         "messages": messages_for(call.messages, reference, compat),
@@ -49,8 +51,8 @@ def payload(call: ModelCall, dialect: Dialect, reference: str, *, usage: bool) -
     if usage:
         body["stream_options"] = {"include_usage": True}
     body.update((name, value) for name, value in call.sampling.items() if name in dialect.fields)
-    if call.tools and compat.supports_tools is not False:
-        body["tools"] = _tools(call.tools, compat)
+    if call.tools:
+        body["tools"] = call.tools
         if call.tool_choice is not None:
             body["tool_choice"] = call.tool_choice
         if compat.zai_tool_stream:
@@ -64,62 +66,13 @@ def payload(call: ModelCall, dialect: Dialect, reference: str, *, usage: bool) -
         body[dialect.max_tokens_field] = limit
     if dialect.caches_by_key and call.cache_key:
         body.setdefault("prompt_cache_key", call.cache_key)
-    _limit(body, compat)
     if (effort := body.pop("reasoning_effort", None)) is not None:
-        _think(body, effort, compat)
+        _FORMATS.get(compat.thinking_format or "", _effort)(body, effort, effort != "none")
     if compat.open_router_routing:
         body["provider"] = compat.open_router_routing
     if compat.vercel_gateway_routing:
         body["providerOptions"] = {"gateway": compat.vercel_gateway_routing}
     return {**body, **dialect.body} if dialect.body else body
-
-
-def _tools(tools: Sequence[Mapping[str, Any]], compat: Compat) -> Sequence[Mapping[str, Any]]:
-    words = frozenset(compat.unsupported_tool_schema_keywords)
-    if not words and compat.supports_strict_mode is not False:
-        return tools
-    adapted = []
-    for tool in tools:
-        function = dict(tool["function"])
-        if compat.supports_strict_mode is False:
-            function.pop("strict", None)
-        if words and "parameters" in function:
-            function["parameters"] = _without(function["parameters"], words)
-        adapted.append({**tool, "function": function})
-    return adapted
-
-
-def _without(schema: Any, words: frozenset[str], *, names: bool = False) -> Any:
-    """The JSON schema without these keywords. names: the members are properties, whatever they are called."""
-    if isinstance(schema, list):
-        return [_without(item, words) for item in schema]
-    if not isinstance(schema, Mapping):
-        return schema
-    return {
-        key: _without(value, words, names=not names and key in _OF_NAMES)
-        for key, value in schema.items()
-        if names or key not in words
-    }
-
-
-def _limit(body: Body, compat: Compat) -> None:
-    """Leave out, or write in a simpler way, what the server says that it doesn't take."""
-    if compat.supports_temperature is False:
-        body.pop("temperature", None)
-    if compat.supports_long_cache_retention is False:
-        body.pop("prompt_cache_retention", None)
-    form = body.get("response_format") or {}
-    if compat.supports_json_schema_response_format is False and form.get("type") == "json_schema":
-        body["response_format"] = {"type": "json_object"}
-
-
-def _think(body: Body, effort: Any, compat: Compat) -> None:
-    if compat.supports_reasoning_effort is False and compat.thinking_format in (None, "openai"):
-        return
-    told = compat.reasoning_effort_map.get(effort, effort)
-    if compat.supported_reasoning_efforts and told not in compat.supported_reasoning_efforts:
-        return
-    _FORMATS.get(compat.thinking_format or "openai", _effort)(body, told, effort != "none")
 
 
 def _effort(body: Body, effort: Any, _thinks: bool) -> None:
@@ -128,6 +81,10 @@ def _effort(body: Body, effort: Any, _thinks: bool) -> None:
 
 def _nested_effort(body: Body, effort: Any, _thinks: bool) -> None:
     body.setdefault("reasoning", {"effort": effort})
+
+
+def _nested_flag(body: Body, _effort: Any, thinks: bool) -> None:
+    body.setdefault("reasoning", {"enabled": thinks})
 
 
 def _switch(body: Body, _effort: Any, thinks: bool) -> None:
@@ -142,14 +99,12 @@ def _template_flag(body: Body, _effort: Any, thinks: bool) -> None:
     body["chat_template_kwargs"] = {"enable_thinking": thinks, **body.get("chat_template_kwargs", {})}
 
 
-# How a server is told to think, by its ``thinkingFormat``.
+# How a server is told to think, by its ``thinkingFormat``; one of another name is told its effort.
 _FORMATS: Mapping[str, Callable[[Body, Any, bool], None]] = {
-    "openai": _effort,
     "openrouter": _nested_effort,
+    "together": _nested_flag,
     "deepseek": _switch,
     "zai": _switch,
     "qwen": _flag,
     "qwen-chat-template": _template_flag,
 }
-# Keywords of JSON Schema below which the members are names, and no keywords.
-_OF_NAMES = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})

@@ -12,6 +12,7 @@ from typing import Any
 from app.config.settings import Model
 from app.errors import ProviderRefused
 from app.providers import tool_ids
+from app.providers.compat import adapted
 from app.providers.request_fields import COMPLETIONS
 from app.providers.state import blocks_of, in_order
 from app.providers.stream import Message, ModelCall, text_of
@@ -27,6 +28,7 @@ def payload(call: ModelCall, model: Model, reference: str, fields: frozenset[str
     reference: ``provider/model``. fields: names of the caller's fields that the server is sent. by_key: it takes a
     ``prompt_cache_key``.
     """
+    call = adapted(call, model.compat)
     sampling = {name: value for name, value in call.sampling.items() if name in fields}
     messages = tool_ids.rewritten(call.messages, tool_ids.RESPONSES)
     body: dict[str, Any] = {"model": call.model, "input": list(_items(messages, reference)), "stream": True}

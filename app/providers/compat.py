@@ -1,0 +1,71 @@
+"""A model call without what a server says that it doesn't take: ``compat`` as far as it holds in every wire format.
+
+What changes the wire of Chat Completions alone stands in ``completions_request`` and ``completions_messages``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from app.config.settings import Compat
+from app.providers.stream import ModelCall
+
+_NOTHING = Compat()
+# Keywords of JSON Schema below which the members are names, and no keywords.
+_OF_NAMES = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
+
+
+def adapted(call: ModelCall, compat: Compat) -> ModelCall:
+    """The call as the server takes it; itself where nothing is said."""
+    if compat == _NOTHING:
+        return call
+    sampling = dict(call.sampling)
+    if compat.supports_temperature is False:
+        sampling.pop("temperature", None)
+    if compat.supports_long_cache_retention is False:
+        sampling.pop("prompt_cache_retention", None)
+    form = sampling.get("response_format") or {}
+    if compat.supports_json_schema_response_format is False and form.get("type") == "json_schema":
+        sampling["response_format"] = {"type": "json_object"}
+    _limit_effort(sampling, compat)
+    if compat.supports_tools is False:
+        return call._replace(sampling=sampling, tools=(), tool_choice=None)
+    return call._replace(sampling=sampling, tools=_tools(call.tools, compat))
+
+
+def _limit_effort(sampling: dict[str, Any], compat: Compat) -> None:
+    effort = sampling.pop("reasoning_effort", None)
+    if effort is None or (compat.supports_reasoning_effort is False and compat.thinking_format in (None, "openai")):
+        return
+    effort = compat.reasoning_effort_map.get(effort, effort)
+    if not compat.supported_reasoning_efforts or effort in compat.supported_reasoning_efforts:
+        sampling["reasoning_effort"] = effort
+
+
+def _tools(tools: Sequence[Mapping[str, Any]], compat: Compat) -> Sequence[Mapping[str, Any]]:
+    words = frozenset(compat.unsupported_tool_schema_keywords)
+    if not words and compat.supports_strict_mode is not False:
+        return tools
+    adapted = []
+    for tool in tools:
+        function = dict(tool["function"])
+        if compat.supports_strict_mode is False:
+            function.pop("strict", None)
+        if words and "parameters" in function:
+            function["parameters"] = _without(function["parameters"], words)
+        adapted.append({**tool, "function": function})
+    return adapted
+
+
+def _without(schema: Any, words: frozenset[str], *, names: bool = False) -> Any:
+    """The JSON schema without these keywords. names: the members are properties, whatever they are called."""
+    if isinstance(schema, list):
+        return [_without(item, words) for item in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    return {
+        key: _without(value, words, names=not names and key in _OF_NAMES)
+        for key, value in schema.items()
+        if names or key not in words
+    }

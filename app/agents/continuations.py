@@ -3,6 +3,10 @@
 The agent's own tool calls and a provider's reasoning state are not part of the answer, so the caller's next request
 lacks them. With them put back in place the model goes on where it was. Kept in memory and bounded: without them the
 request is answered as it is.
+
+They are found by the whole conversation up to the calls. A client that has changed it since, such as one that forgets
+its oldest messages, is known by the ids of its calls, and has back what the provider wants with them and no more: what
+the agent's own tools brought may belong to another conversation.
 """
 
 from __future__ import annotations
@@ -27,14 +31,23 @@ MOST_BYTES = 64 * 1024 * 1024
 MAX_AGE = 3600.0
 
 
+# Agent, caller, the call's id and its tool.
+_Name = tuple[str, str | None, str, str]
+
+
 class _Kept(NamedTuple):
+    """calls: names for whoever asks, and for each of the calls."""
+
     steps: bytes
     at: float
+    calls: Sequence[_Name]
 
 
 class Continuations:
     def __init__(self) -> None:
         self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
+        # By call. Some servers count their calls anew in each answer: an id that stands for two says nothing.
+        self._by_call: dict[_Name, bytes | None] = {}
         self._size = 0
 
     def keep(self, turn: Turn, answer: Answer) -> None:
@@ -44,8 +57,10 @@ class Continuations:
         shown: Message = {"role": "assistant", "content": answer.text, "tool_calls": answer.calls}
         *_, key = _keys(turn, [*turn.messages, shown])
         self._forget(key)
-        kept = self._kept[key] = _Kept(orjson.dumps(answer.steps), time.monotonic())
+        kept = self._kept[key] = _Kept(orjson.dumps(answer.steps), time.monotonic(), _names(turn, shown))
         self._size += len(kept.steps)
+        for name in kept.calls:
+            self._by_call[name] = None if name in self._by_call else key
         oldest_allowed = time.monotonic() - MAX_AGE
         while self._kept:
             oldest, kept = next(iter(self._kept.items()))
@@ -59,17 +74,39 @@ class Continuations:
             return turn.messages
         expanded: list[Message] = []
         for message, key in zip(turn.messages, _keys(turn, turn.messages), strict=True):
-            kept = self._kept.get(key) if "tool_calls" in message else None
-            if kept is not None and kept.at >= time.monotonic() - MAX_AGE:
+            if "tool_calls" not in message:
+                expanded.append(message)
+            elif (kept := self._get(key)) is not None:
                 expanded += orjson.loads(kept.steps)
             else:
-                expanded.append(message)
+                expanded.append(self._with_state(turn, message))
         return expanded
+
+    def _get(self, key: bytes | None) -> _Kept | None:
+        kept = self._kept.get(key) if key is not None else None
+        return kept if kept is not None and kept.at >= time.monotonic() - MAX_AGE else None
+
+    def _with_state(self, turn: Turn, message: Message) -> Message:
+        """The message, with its provider's state where its calls alone say which answer it was."""
+        names = _names(turn, message)
+        kept = self._get(self._by_call.get(names[0]))
+        if kept is None or kept.calls != names:
+            return message
+        *_, said = (step for step in orjson.loads(kept.steps) if "tool_calls" in step)
+        # A step with calls of the agent's own beside them is not the message that the caller has.
+        return {**message, "state": said["state"]} if "state" in said and _names(turn, said) == names else message
 
     def _forget(self, key: bytes) -> None:
         kept = self._kept.pop(key, None)
         if kept is not None:
             self._size -= len(kept.steps)
+            for name in kept.calls:
+                self._by_call.pop(name, None)
+
+
+def _names(turn: Turn, message: Message) -> list[_Name]:
+    calls = message["tool_calls"]
+    return [(turn.agent.id, turn.identity, call["id"], call["function"]["name"]) for call in calls]
 
 
 def _keys(turn: Turn, messages: Sequence[Message]) -> Iterator[bytes]:

@@ -109,6 +109,48 @@ def test_the_state_of_a_provider_is_put_back(scene: Scene) -> None:
     assert scene.model.calls[-1].messages[2]["state"] == state
 
 
+STATE = {"api": "x", "model": "p/m", "blocks": [{"type": "call", "signature": "s"}]}
+
+
+def signed(*calls: Wanted) -> list[Any]:
+    """An answer that calls these tools, and whose provider wants something back."""
+    *deltas, last = asks(*calls)
+    return [*deltas, last._replace(state=STATE)]
+
+
+def test_a_client_that_forgot_its_beginning_has_the_state_back(scene: Scene) -> None:
+    """The ids of its calls say which answer it was, whatever stands before them now."""
+    scene.model.enqueue(signed(WEATHER))
+    answer = answered(scene, [user("hello"), assistant("Hi."), user("weather?")])
+    answered(scene, [user("weather?"), answer, result("t1", "rain")])
+    assert scene.model.calls[-1].messages[2]["state"] == STATE
+
+
+@pytest.mark.parametrize("fields", [{"agent": BETA}, {"identity": "bob"}])
+def test_calls_of_others_have_no_state(scene: Scene, fields: dict[str, Any]) -> None:
+    """Another agent's or caller's call of the same id is not his."""
+    scene.model.enqueue(signed(WEATHER))
+    answer = answered(scene, [user("hello"), user("weather?")])
+    answered(scene, [user("weather?"), answer, result("t1", "rain")], **fields)
+    assert "state" not in scene.model.calls[-1].messages[2]
+
+
+def test_an_id_that_stands_for_two_calls_says_nothing(scene: Scene) -> None:
+    """Servers that count their calls anew in each answer: better no state than another conversation's."""
+    for greeting in ("hello", "good morning"):
+        scene.model.enqueue(signed(WEATHER))
+        answer = answered(scene, [user(greeting), user("weather?")])
+    answered(scene, [user("weather?"), answer, result("t1", "rain")])
+    assert "state" not in scene.model.calls[-1].messages[2]
+
+
+def test_hidden_steps_come_back_into_their_own_conversation_only(scene: Scene, asked: list[Message]) -> None:
+    """The calls' ids alone bring nothing that the agent's own tools saw."""
+    changed = [user("something else"), *asked[1:]]
+    answered(scene, changed)
+    assert scene.model.calls[-1].messages[1:] == changed
+
+
 @pytest.mark.parametrize(
     "resent",
     [

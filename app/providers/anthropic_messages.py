@@ -12,7 +12,6 @@ from typing import Any
 import orjson
 
 from app.config.settings import Model, Provider
-from app.errors import ProviderError
 from app.providers import sse
 from app.providers.anthropic_conversation import API
 from app.providers.anthropic_request import payload
@@ -97,11 +96,9 @@ class _Reader:
                     began = True
                     yield Began()
                 yield from self._read(kind, event)
-        except (AttributeError, KeyError, TypeError) as error:
-            raise sse.unknown_shape(self._provider) from error
-        except ProviderError as error:
+        except sse.FAULTS as error:
             if self._finish is None:
-                raise
+                raise sse.fault_of(self._provider, error) from error
             log.info("provider %s did not close its stream after the stop reason: %s", self._provider, error)
         for place in tuple(self._blocks):
             self._stop(place)
@@ -111,7 +108,7 @@ class _Reader:
             self._finish = TOOL_CALLS
         if self._finish == TOOL_CALLS:
             yield from self._calls.told(said=self._said)
-        yield Completed(self._finish, self._tokens(), self._kept.state(), self._usage.get("service_tier"))
+        yield Completed(self._finish, self._tokens(), self._kept.state())
 
     def _read(self, kind: Any, event: dict[str, Any]) -> Iterator[Delta]:
         if kind == "content_block_delta":

@@ -6,13 +6,13 @@ Wire format: https://platform.openai.com/docs/api-reference/chat-streaming
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
 
 from app.config.settings import Compat
-from app.errors import ProviderError, ProviderRefused
+from app.errors import ProviderRefused
 from app.providers import sse
 from app.providers.completions_messages import API
 from app.providers.completions_request import USUAL, Dialect, payload
@@ -125,11 +125,9 @@ class _Reader:
                 if self._finish is not None:
                     self._tier = chunk.get("service_tier") or self._tier
                     self._fingerprint = chunk.get("system_fingerprint") or self._fingerprint
-        except (AttributeError, KeyError, TypeError) as error:
-            raise sse.unknown_shape(self._provider) from error
-        except ProviderError as error:
+        except sse.FAULTS as error:
             if self._finish is None:
-                raise
+                raise sse.fault_of(self._provider, error) from error
             log.info("provider %s did not close its stream after the finish reason: %s", self._provider, error)
         yield from self._end(began)
 
@@ -181,12 +179,18 @@ class _Reader:
             self._finish = TOOL_CALLS  # some servers say "stop"
         if self._finish == TOOL_CALLS:
             yield from self._calls.told(said=said, decode=self._compat.tool_call_arguments_encoding == HTML)
+        yield Completed(self._finish, self._usage, self._state(), self._tier, self._fingerprint)
+
+    def _state(self) -> Mapping[str, Any] | None:
+        """What goes back with the calls' results; an answer that ends its turn is never sent with it."""
+        if self._finish != TOOL_CALLS:
+            return None
         if (block := self._thoughts.block()) is not None:
             self._kept.keep(block)
         self._kept.text(self._length)
         for extra in self._calls.extras:
             self._kept.call(**({"extra_content": extra} if extra and self._kept.grow(len(orjson.dumps(extra))) else {}))
-        yield Completed(self._finish, self._usage, self._kept.state(), self._tier, self._fingerprint)
+        return self._kept.state()
 
     def _count(self, reported: Any) -> None:
         """Counts are for the whole call: what comes later holds, but for a server that ends with zeros."""

@@ -115,11 +115,9 @@ class _Reader:
                     began = True
                     yield Began()
                 yield from self._read(kind, event)
-        except (AttributeError, KeyError, TypeError) as error:
-            raise sse.unknown_shape(self._provider) from error
-        except ProviderError as error:
+        except sse.FAULTS as error:
             if self._finish is None:
-                raise
+                raise sse.fault_of(self._provider, error) from error
             log.info("provider %s did not close its stream after its answer: %s", self._provider, error)
         said = bool(self._said[TextDelta] or self._said[RefusalDelta])
         if self._finish is None:

@@ -144,7 +144,14 @@ def count(tokens: Any) -> int:
     return tokens if type(tokens) is int and 0 < tokens < MOST_TOKENS else 0
 
 
-def unknown_shape(provider: str) -> ProviderError:
+# What reading an event may raise; the first three for one of an unknown shape.
+FAULTS = (AttributeError, KeyError, TypeError, ProviderError)
+
+
+def fault_of(provider: str, error: Exception) -> ProviderError:
+    """What goes to the caller; an answer that is whole already is not lost for it."""
+    if isinstance(error, ProviderError):
+        return error
     return ProviderError(f"provider {provider} sent an event of an unknown shape")
 
 

@@ -24,7 +24,10 @@ from app.providers.upstream import Upstream
 LOCAL = "local"
 # Choices and models that are remembered; a caller may choose any model of a provider that lists none.
 MOST_CHOICES = 1000
-MISTRAL = "mistral.ai"
+_BY_HOST = {
+    "mistral.ai": Compat(requires_mistral_tool_ids=True),
+    "deepseek.com": Compat(requires_reasoning_content_on_assistant_messages=True),
+}
 _OPENAI_HOSTS = (".api.openai.com", ".openai.azure.com")
 
 
@@ -179,7 +182,7 @@ def _as_its_own(provider: Provider, model: Model) -> Provider:
 def _usual_compat(provider: Provider) -> Compat:
     """What is known of a server by its address."""
     host = urlsplit(provider.base_url).hostname or ""
-    return Compat(requires_mistral_tool_ids=True) if host == MISTRAL or host.endswith(f".{MISTRAL}") else Compat()
+    return next((compat for name, compat in _BY_HOST.items() if host == name or host.endswith(f".{name}")), Compat())
 
 
 def _is_openai(provider: Provider, model: Model) -> bool:

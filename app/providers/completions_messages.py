@@ -31,7 +31,8 @@ def messages_for(messages: Sequence[Message], reference: str, compat: Compat) ->
             continue
         told = {name: value for name, value in message.items() if name not in ("state", "failed")}
         if message["role"] == "assistant":
-            kept = blocks_of(message, API, reference) if position > present else ()
+            goes_back = position > present or compat.requires_reasoning_content_on_assistant_messages
+            kept = blocks_of(message, API, reference) if goes_back else ()
             _give_back(told, kept, compat)
             names.update((call["id"], call["function"]["name"]) for call in calls)
         elif message["role"] == "tool" and compat.requires_tool_result_name:

@@ -15,6 +15,8 @@ MAX_PARTS = 10
 # Members that hold the words, the plainest first, and those that hold an error within.
 _WORDS = ("message", "msg", "detail", "error_message", "error_msg", "errorMessage", "Message", "title", "reason")
 _WITHIN = ("error", "errors", "err", "fault")
+# MiniMax's own codes, as statuses. https://platform.minimax.io/docs/api-reference/errorcode
+_MINIMAX = {1002: 429, 1004: 401, 1008: 402, 1026: 400, 1027: 400, 1039: 429, 1041: 429, 2013: 400, 2049: 401}
 # Members with a word or a number for the kind of error, the most telling first.
 _KINDS = ("code", "type", "status", "reason", "error_code", "error_type", "status_code", "statusCode", "http_code")
 
@@ -30,6 +32,8 @@ def error_in(event: Mapping[str, Any]) -> Any:
         return event
     if event.get("choices"):
         return None
+    if isinstance(told := event.get("base_resp"), Mapping) and (code := told.get("status_code")):
+        return {"message": told.get("status_msg"), "code": _MINIMAX.get(code, code)}
     if errors := event.get("errors"):
         return errors
     return event if isinstance(event.get("detail"), (str, list)) or _plain_words(event) else None

@@ -22,7 +22,7 @@ from app.providers.finish_reasons import STOP, TOOL_CALLS, finish_reason
 from app.providers.sse import checked, count
 from app.providers.state import Keeper
 from app.providers.stream import Began, Completed, Delta, ModelCall, ReasoningDelta, RefusalDelta, TextDelta, Usage
-from app.providers.thoughts import Thoughts
+from app.providers.thoughts import REASONING, Thoughts
 from app.providers.tool_calls import ToolCalls, ended_in_order
 from app.providers.upstream import Answer, Upstream
 
@@ -92,6 +92,7 @@ class _Reader:
         self._choice: Any = None
         self._length = 0
         self._refused = False
+        self._thought = False
         self._finish: str | None = None
         self._usage = Usage()
         self._tier: str | None = None
@@ -101,12 +102,13 @@ class _Reader:
         began = False
         try:
             for chunk in self._events:
-                if ("error" in chunk or "choices" not in chunk) and (error := error_in(chunk)) is not None:
+                choices = chunk.get("choices")
+                if (not choices or "error" in chunk) and (error := error_in(chunk)) is not None:
                     raise stream_fault(self._provider, error, self._secrets)
                 if not began:
                     began = True
                     yield Began()
-                for choice in chunk.get("choices") or ():
+                for choice in choices or ():
                     delta = choice.get("delta")
                     # A token: nearly every delta is one, and has nothing else.
                     if delta and len(delta) == 1 and type(text := delta.get("content")) is str:
@@ -123,6 +125,7 @@ class _Reader:
                 if reported := chunk.get("usage"):
                     self._count(reported)
                 if self._finish is not None:
+                    self._count((chunk.get("x_groq") or {}).get("usage"))
                     self._tier = chunk.get("service_tier") or self._tier
                     self._fingerprint = chunk.get("system_fingerprint") or self._fingerprint
         except sse.FAULTS as error:
@@ -139,19 +142,39 @@ class _Reader:
         return index is None or index == self._choice
 
     def _said(self, choice: dict[str, Any], delta: Any) -> Iterator[Delta]:
-        if not delta:
-            # Some servers send whole messages, others answer as the older API does.
-            delta = choice.get("message") or {"content": choice.get("text")}
+        if not delta and (message := choice.get("message")):
+            yield from self._whole(message)
+            return
+        # Some servers answer as the older API does.
+        delta = delta or {"content": choice.get("text")}
+        yield from self._told(delta)
+
+    def _whole(self, message: dict[str, Any]) -> Iterator[Delta]:
+        """A message in place of a delta; behind deltas it is the answer once more."""
+        content = message.get("content")
+        said: dict[str, Any] = {}
+        if self._length:
+            said["content"] = content[self._length :] if isinstance(content, str) else None
+        if self._thought:
+            said |= dict.fromkeys(REASONING)
+        if self._calls:
+            said |= {"tool_calls": None, "function_call": None}
+        if self._refused:
+            said["refusal"] = None
+        yield from self._told({**message, **said}, whole=True)
+
+    def _told(self, delta: dict[str, Any], *, whole: bool = False) -> Iterator[Delta]:
         if text := self._thoughts.read(delta):
+            self._thought = True
             yield ReasoningDelta(text)
         content = delta.get("content")
         for part in content if isinstance(content, list) else ({"text": content},):
             yield from self._part(part)
-        if text := delta.get("refusal"):
-            yield RefusalDelta(checked(text))
+        if refusal := delta.get("refusal"):
+            yield RefusalDelta(checked(refusal))
             self._refused = True
         if fragments := delta.get("tool_calls"):
-            self._calls.read(fragments, whole="message" in choice and not choice.get("delta"))
+            self._calls.read(fragments, whole=whole)
         if function := delta.get("function_call"):
             self._calls.add("function_call", None, function.get("name"), function.get("arguments"))
 

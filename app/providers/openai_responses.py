@@ -172,9 +172,11 @@ class _Reader:
 
     def _item(self, place: Any, item: dict[str, Any]) -> Iterator[Delta]:
         """An item that is whole."""
-        if place in self._done or item.get("id") in self._done:
+        # Some servers give one place to a text and a call.
+        names = {(item["type"], place), (item["type"], item.get("id") or place)}
+        if names & self._done:
             return
-        self._done |= {place, item["id"]} if item.get("id") else {place}
+        self._done |= names
         if item["type"] == "function_call":
             self._calls.settle(place, _call_id(item), item.get("name"), item.get("arguments"))
             self._kept.call()
@@ -203,8 +205,14 @@ class _Reader:
         if response.get("error") or response.get("status") in ("failed", "cancelled"):
             raise stream_fault(self._provider, response.get("error"), self._secrets)
         self._answer.hurry(sse.AFTER_DONE_TIMEOUT)
-        for place, item in enumerate(response.get("output") or ()):
-            yield from self._item(place, item)
+        output = response.get("output") or ()
+        calls = [item for item in output if item["type"] == "function_call"]
+        for place, item in enumerate(output):
+            # Some servers name their calls anew here: those that the events told are all of them.
+            if item["type"] != "function_call" or len(calls) > len(self._calls):
+                yield from self._item(place, item)
+            elif _call_id(item) in self._calls.ids:
+                self._calls.settle(place, _call_id(item), item.get("name"), item.get("arguments"))
         self._response = response
         reason = (response.get("incomplete_details") or {}).get("reason")
         if response.get("status") == "incomplete" or reason:

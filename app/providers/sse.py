@@ -49,6 +49,7 @@ class Events:
         self._waiting: list[bytes] = []
         self._plain = False
         self._size = 0
+        self._any = False
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         name = b""
@@ -56,7 +57,9 @@ class Events:
         for line in chain([next(lines, b"").removeprefix(_BOM)], lines):
             if line.startswith(b"data:"):
                 data = line[5:].strip()
-                if data == b"[DONE]":
+                if data.startswith(b":"):
+                    pass  # a comment that a proxy has packed
+                elif data == b"[DONE]":
                     yield from self._waited(name)
                     self._end()
                 elif self._waiting:
@@ -89,6 +92,10 @@ class Events:
                 else:
                     yield from self._objects(parsed, name)
         yield from self._waited(name)
+        if not self._any and "html" in (self._answer.header("Content-Type") or ""):
+            raise ProviderError(
+                f"provider {self._provider} sent a web page; is models.providers.{self._provider}.baseUrl its API's?"
+            )
 
     def _wait(self, data: bytes) -> None:
         self._waiting.append(data)
@@ -111,6 +118,9 @@ class Events:
         yield from self._objects(parsed, name)
 
     def _objects(self, parsed: Any, name: bytes) -> Iterator[dict[str, Any]]:
+        if name.lower() in _SIGNS_OF_LIFE or parsed == "":
+            return
+        self._any = True
         if name == b"error" and not (isinstance(parsed, dict) and parsed.get("error")):
             yield {"error": parsed}
         elif type(parsed) is dict:

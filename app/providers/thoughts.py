@@ -16,6 +16,7 @@ from app.providers.state import Block, Keeper
 
 # The members of a delta that hold it as text; the first that a server fills is read, since some fill two with the same.
 _NAMES = ("reasoning_content", "reasoning", "reasoning_text", "thinking")
+REASONING = (*_NAMES, "reasoning_details")
 # Members of an item of ``reasoning_details`` that come in pieces.
 _PIECES = ("text", "summary", "data")
 

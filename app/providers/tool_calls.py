@@ -62,10 +62,14 @@ class ToolCalls:
 
         Raises AttributeError or TypeError for an unknown shape, ProviderFault for too much.
         """
-        for fragment in [fragments] if isinstance(fragments, dict) else fragments:
+        fragments = [fragments] if isinstance(fragments, dict) else fragments
+        for position, fragment in enumerate(fragments):
             function = fragment.get("function") or {}
+            place = fragment.get("index")
+            if place is None and len(fragments) > 1:
+                place = ("position", position)  # all that tells them apart
             self.add(
-                fragment.get("index"),
+                place,
                 fragment.get("id"),
                 function.get("name"),
                 function.get("arguments"),
@@ -110,7 +114,11 @@ class ToolCalls:
 
     def settle(self, place: Any, id: Any = None, name: Any = None, arguments: Any = None) -> None:
         """Take in a call that is whole, whether its fragments came before or not. Raises as ``add`` does."""
-        known = next((call for call in self._calls if id and call.id == id), None) or self._by_place.get(place)
+        known = next((call for call in self._calls if id and call.id == id), None)
+        there = self._by_place.get(place)
+        # Some servers give one place to several calls.
+        if known is None and there is not None and not (id and there.id):
+            known = there
         whole = _text(arguments)
         if known is None:
             self.add(place, id, name, whole, begins=True)
@@ -143,9 +151,13 @@ class ToolCalls:
         """What the server wants back with each call of ``told``; None for most."""
         return [call.extra for call in self._calls if call.name]
 
-    def __bool__(self) -> bool:
-        """Whether there is any, readable or not."""
-        return bool(self._calls)
+    def __len__(self) -> int:
+        """How many there are, readable or not."""
+        return len(self._calls)
+
+    @property
+    def ids(self) -> frozenset[str]:
+        return frozenset(call.id for call in self._calls)
 
     @property
     def are_whole(self) -> bool:
@@ -158,8 +170,11 @@ class ToolCalls:
         by_id = next((call for call in self._calls if call.id == id), None) if id else None
         latest = self._calls[-1] if self._calls else None
         if not name:
-            # Whatever id it has, its place says where it belongs; a name may come later.
-            return by_place if place is not None else by_id or latest
+            # Whatever id it has, its place says where it belongs; a name may come later. Some servers count on.
+            if place is None:
+                return by_id or latest
+            drifted = latest is not None and not id and latest.name and latest.fragments and not latest.is_whole
+            return by_place or (latest if drifted else None)
         known = by_place if place is not None else by_id or (latest if not id else None)
         if known is None or not known.name:
             return known

@@ -13,6 +13,7 @@ import orjson
 from gevent import Greenlet
 from gevent.lock import BoundedSemaphore
 
+from app import json_text
 from app.agents.events import ToolEnded, ToolStarted
 from app.agents.tools.tool import Tool, ToolFailed
 from app.errors import ProviderError
@@ -138,7 +139,7 @@ def _order(call: Call, offer: Offer) -> Order:
         return Order(call, None, {}, f"the arguments are longer than {MAX_ARGUMENTS} characters", sound=False)
     text = call.arguments
     try:
-        arguments = orjson.loads(text) if text.strip() else {}
+        arguments = json_text.loads(text) if text.strip() else {}
     except orjson.JSONDecodeError as error:
         return Order(call, None, {}, f"the arguments are not valid JSON ({error}): {text[:200]}", sound=False)
     if not isinstance(arguments, dict):

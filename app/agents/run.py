@@ -262,7 +262,7 @@ class Run:
         if error is None:
             status = store.DONE
             messages += answer.steps
-        elif answer.parts or any("tool_calls" in message for message in answer.steps):
+        elif answer.parts or answer.refusal or any("tool_calls" in message for message in answer.steps):
             status = store.INTERRUPTED
             messages += history.paired(answer.steps)
             messages.append({"role": "assistant", "content": "".join(answer.said) + INTERRUPTED_MARK})

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from flask import Response
 
-from app.agents.events import Ended, Event, ReasoningDelta, TextDelta, ToolCallDelta
+from app.agents.events import Ended, Event, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta
 from app.idle import IdleTimer
 from app.openai_api.completions import KEEP_ALIVE, Chunks
 from app.openai_api.delivery import Delivery
@@ -112,6 +112,8 @@ class _Stream:
             elif isinstance(event, ReasoningDelta):
                 if self._delivery.reasoning:
                     rendered.append(self._chunks.reasoning(event.text))
+            elif isinstance(event, RefusalDelta):
+                rendered.append(self._chunks.refusal(event.text))
             elif isinstance(event, ToolCallDelta):
                 rendered.append(self._chunks.tool_call(event))
             elif isinstance(event, Ended):

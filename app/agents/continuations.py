@@ -23,7 +23,7 @@ from app.agents.turn import Turn
 from app.providers.stream import Message, text_of
 
 if TYPE_CHECKING:
-    from app.agents.loop import Answer
+    from app.agents.answer import Answer
 
 MOST = 1000
 MOST_BYTES = 64 * 1024 * 1024

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import gevent
 from gevent import Timeout
 
+from app.agents.answer import Answer
 from app.agents.channel import Channel
 from app.agents.context import Context
 from app.agents.events import Ended, Event
-from app.agents.loop import Answer, Loop
+from app.agents.loop import Loop
 from app.agents.prompt import system_prompt
 from app.agents.turn import Turn
 from app.config.settings import ModelChoice

@@ -10,8 +10,8 @@ from typing import Any
 
 import orjson
 
+from app.agents.answer import Answer
 from app.agents.events import Ended
-from app.agents.loop import Answer
 from app.agents.run import Run
 from app.providers.stream import ToolCallDelta, Usage
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
+from app.agents.answer import Answer
 from app.agents.events import Ended
-from app.agents.loop import Answer
 from app.errors import InternalError, ProviderRateLimit
 from app.openai_api.completions import DONE, KEEP_ALIVE, Chunks, completion, usage_of
 from app.providers.stream import ToolCallDelta, Usage

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gevent
@@ -13,6 +14,7 @@ import orjson
 from gevent import Greenlet
 from gevent.lock import BoundedSemaphore
 
+from app import json_text
 from app.agents.events import ToolEnded, ToolStarted
 from app.agents.tools.tool import Tool, ToolFailed
 from app.errors import ProviderError
@@ -30,12 +32,16 @@ MAX_CALLS = 64
 # Characters of one call's arguments, and of all in one step.
 MAX_ARGUMENTS = 1024 * 1024
 MAX_STEP_ARGUMENTS = 4 * MAX_ARGUMENTS
+# Characters of a caller's call that are told at a time: there are clients that read no line of 64 KB.
+PIECE = 16 * 1024
 # Tools of one run that work at the same time.
 AT_ONCE = 8
 # Seconds that tools have to end when their run is ended.
 TO_END = 2.0
 # What later turns read of a call that was at work then.
 INTERRUPTED = "error: interrupted before it ended; it may be done in part"
+
+NOTHING_BARRED: Mapping[str, str] = MappingProxyType({})
 
 _UNNAMEABLE = re.compile(r"[^A-Za-z0-9_-]")
 
@@ -55,7 +61,17 @@ class Call:
 
     @property
     def arguments(self) -> str:
-        return "".join(self._parts)
+        """JSON text, as far as the model can write it: where it wrote nothing, an empty object."""
+        text = "".join(self._parts)
+        return text if text.strip() or self.arguments_lost else "{}"
+
+    def deltas(self) -> Iterator[ToolCallDelta]:
+        """The call as its caller sees it: id and name first, then the arguments."""
+        assert self.shown is not None
+        yield ToolCallDelta(self.shown, self.id, self.name)
+        arguments = self.arguments
+        for begin in range(0, len(arguments), PIECE):
+            yield ToolCallDelta(self.shown, arguments=arguments[begin : begin + PIECE])
 
     def append(self, fragment: str) -> None:
         self._parts.append(fragment)
@@ -68,26 +84,24 @@ class Call:
 class Calls:
     """The calls of one step, as they come.
 
-    theirs: names of the caller's tools. shown: how many calls the caller has seen in this run.
+    theirs: names of the caller's tools that may be called. Whether the caller sees a call of theirs is clear only when
+    the model has ended its step: one that breaks off in the middle may break off in the middle of a call.
     """
 
-    def __init__(self, theirs: frozenset[str], shown: int) -> None:
+    def __init__(self, theirs: frozenset[str]) -> None:
         self._theirs = theirs
-        self._shown = shown
+        self._shown = 0
         self._by_index: dict[int, Call | None] = {}
         self._size = 0
         self.dropped = 0
 
-    def add(self, delta: ToolCallDelta, taken: set[str]) -> ToolCallDelta | None:
-        """What the caller sees of it. taken: ids of earlier calls of this run. Raises ProviderError."""
+    def add(self, delta: ToolCallDelta, taken: set[str]) -> None:
+        """taken: ids of earlier calls of this run. Raises ProviderError."""
         if delta.index not in self._by_index:
             self._by_index[delta.index] = self._begin(delta, taken)
         call = self._by_index[delta.index]
-        if call is None:
-            return None
-        if delta.arguments:
+        if call is not None and delta.arguments:
             self._append(call, delta.arguments)
-        return delta._replace(index=call.shown, id=call.id if delta.name else "") if call.shown is not None else None
 
     def _begin(self, delta: ToolCallDelta, taken: set[str]) -> Call | None:
         if len(self._by_index) >= MAX_CALLS:
@@ -128,28 +142,33 @@ class Order(NamedTuple):
     sound: bool = True
 
 
-def orders(calls: Iterable[Call], offer: Offer) -> list[Order]:
-    """What each call of the agent's own tools asks for; what is wrong with it is for the model to read."""
-    return [_order(call, offer) for call in calls if call.shown is None]
+def orders(calls: Iterable[Call], offer: Offer, barred: Mapping[str, str] = NOTHING_BARRED) -> list[Order]:
+    """What each call asks for that the caller doesn't see; what is wrong with it is for the model to read.
+
+    barred: why tools of the caller must not be called, by name.
+    """
+    return [_order(call, offer, barred) for call in calls if call.shown is None]
 
 
-def _order(call: Call, offer: Offer) -> Order:
+def _order(call: Call, offer: Offer, barred: Mapping[str, str]) -> Order:
     if call.arguments_lost:
         return Order(call, None, {}, f"the arguments are longer than {MAX_ARGUMENTS} characters", sound=False)
     text = call.arguments
     try:
-        arguments = orjson.loads(text) if text.strip() else {}
+        arguments = json_text.loads(text)
     except orjson.JSONDecodeError as error:
         return Order(call, None, {}, f"the arguments are not valid JSON ({error}): {text[:200]}", sound=False)
     if not isinstance(arguments, dict):
         return Order(call, None, {}, "the arguments must be a JSON object", sound=False)
     if _too_deep(arguments):
         return Order(call, None, {}, "the arguments are nested too deeply", sound=False)
+    if call.name in barred:
+        return Order(call, None, arguments, barred[call.name])
     tool = offer.tools.get(call.name)
     if tool is None:
         known = ", ".join(offer.tools) or "none"
         return Order(call, None, arguments, f"there is no tool {call.name[:64]!r}; your own tools are: {known}")
-    return Order(call, tool, arguments, tool.fault_of(arguments), sound=bool(text.strip()))
+    return Order(call, tool, arguments, tool.fault_of(arguments))
 
 
 def _too_deep(arguments: dict[str, Any]) -> bool:

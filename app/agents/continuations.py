@@ -23,7 +23,7 @@ from app.agents.turn import Turn
 from app.providers.stream import Message, text_of
 
 if TYPE_CHECKING:
-    from app.agents.loop import Answer
+    from app.agents.answer import Answer
 
 MOST = 1000
 MOST_BYTES = 64 * 1024 * 1024
@@ -54,7 +54,7 @@ class Continuations:
         """After a run that ended with ``answer.calls``."""
         if len(answer.steps) == 1 and "state" not in answer.steps[0]:
             return  # the caller has all of it
-        shown: Message = {"role": "assistant", "content": answer.text, "tool_calls": answer.calls}
+        shown: Message = {"role": "assistant", "content": answer.shown, "tool_calls": answer.calls}
         *_, key = _keys(turn, [*turn.messages, shown])
         self._forget(key)
         kept = self._kept[key] = _Kept(orjson.dumps(answer.steps), time.monotonic(), _names(turn, shown))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from app.agents.calls import MAX_CALLS, Call, Calls, Order, orders, perform
+from app.agents.calls import MAX_CALLS, NOTHING_BARRED, Call, Calls, Order, orders, perform
 from app.agents.compaction import compact
 from app.agents.context import BYTES_PER_TOKEN, Context
 from app.agents.events import Event
@@ -20,7 +20,6 @@ from app.providers.stream import (
     RefusalDelta,
     TextDelta,
     ToolCallDelta,
-    Usage,
 )
 from app.sessions.history import STEP_BREAK
 
@@ -41,39 +40,6 @@ ANSWER_SHARE = 0.25
 AFTER_OVERFLOW = 0.6
 
 
-@dataclass(slots=True)
-class Answer:
-    """What a run has so far.
-
-    added:   the messages of the request that are new to the session; None until the lane was reached.
-    steps:   what the run adds behind them: the model's messages, and the results of the agent's own tools.
-    parts:   the text that the caller sees, of all steps. said: the text of the step that is not in ``steps`` yet.
-    refusal: what the model said instead of an answer.
-    calls:   the calls of the caller's tools that end the run.
-    changed: a tool that may change something has begun.
-    finish_reason: set when the run is complete; from then on it can only be stored.
-    """
-
-    added: list[Message] | None = None
-    steps: list[Message] = field(default_factory=list)
-    parts: list[str] = field(default_factory=list)
-    said: list[str] = field(default_factory=list)
-    reasoning: list[str] = field(default_factory=list)
-    refusal: list[str] = field(default_factory=list)
-    calls: list[Message] = field(default_factory=list)
-    usage: Usage = Usage()
-    changed: bool = False
-    finish_reason: str | None = None
-
-    @property
-    def text(self) -> str:
-        return "".join(self.parts)
-
-    @property
-    def complete(self) -> bool:
-        return self.finish_reason is not None
-
-
 class Loop:
     """Iterate to answer: what happens comes out, while the run's ``answer`` grows.
 
@@ -92,11 +58,16 @@ class Loop:
         self._tools = (*offer.wire, *(() if hidden else turn.tools))
         self._choice = None if hidden or not turn.tools else turn.tool_choice
         self._theirs = _names(turn.tools) if turn.tools and turn.tool_choice != "none" else frozenset()
+        self._barred = NOTHING_BARRED
+        if turn.allowed is not None:
+            self._barred = _barred(self._theirs - turn.allowed, turn.allowed)
+            self._theirs &= turn.allowed
         self._demanded = bool(self._theirs) and self._choice not in (None, "auto")
-        # Text that waits until the call that the caller demands is certain.
-        self._held: list[str] | None = [] if self._demanded else None
+        # What is said while the call that the caller demands is not certain yet.
+        self._held: list[TextDelta | RefusalDelta] | None = [] if self._demanded else None
+        self._refused = False
         self._ids: set[str] = set()
-        self._shown = 0
+        self._cache_key = "" if turn.stateless else hashlib.sha256(turn.session_key.encode()).hexdigest()[:32]
         # Tokens of the answer; those of summaries are no part of what the caller bounds.
         self._used = 0
 
@@ -105,20 +76,26 @@ class Loop:
         for _ in range(self._run.turn.agent.max_turns):
             if self._spent():
                 break
-            calls = Calls(self._theirs, self._shown)
+            calls = Calls(self._theirs)
             completed = yield from self._hear(calls)
             # An answer that was cut short may end in the middle of a call: none of its calls is done.
             made = calls.all() if completed.finish_reason in ("stop", "tool_calls") else []
             if not made:
+                # Nor is the model asked again for a call that it announced only: it would cost again, and may go on so.
                 self._add(completed, [])
                 if self._demanded:
                     raise _unmet()
                 answer.finish_reason = "stop" if completed.finish_reason == "tool_calls" else completed.finish_reason
                 return
-            todo = orders(made, self._offer)
+            theirs = [call for call in made if call.shown is not None]
+            self._check_demand(theirs)
+            todo = orders(made, self._offer, self._barred)
             self._add(completed, _on_record(made, todo))
             yield from self._do(todo, calls.dropped)
-            if theirs := [call for call in made if call.shown is not None]:
+            if theirs:
+                yield from self._release()
+                for call in theirs:
+                    yield from call.deltas()
                 answer.calls = [_wire(call, call.arguments) for call in theirs]
                 answer.finish_reason = "tool_calls"
                 return
@@ -145,32 +122,35 @@ class Loop:
     def _listen(self, calls: Calls) -> Generator[Event, None, Completed]:
         run, answer = self._run, self._answer
         call = ModelCall(
-            "", self._context.messages(), run.deadline, self._sampling(), tools=self._tools, tool_choice=self._choice
+            "",
+            self._context.messages(),
+            run.deadline,
+            self._sampling(),
+            tools=self._tools,
+            tool_choice=self._choice,
+            cache_key=self._cache_key,
         )
         for delta in run.runs.catalogue.stream(run.choice, call):
             if isinstance(delta, TextDelta):
                 if not answer.said and (answer.parts or self._held):
-                    yield from self._show(STEP_BREAK)
+                    yield from self._show(TextDelta(STEP_BREAK))
                 answer.said.append(delta.text)
                 if self._held is None:
                     answer.parts.append(delta.text)
                     yield delta
                 else:
-                    self._held.append(delta.text)
+                    self._held.append(delta)
             elif isinstance(delta, ReasoningDelta):
                 answer.reasoning.append(delta.text)
                 yield delta
             elif isinstance(delta, RefusalDelta):
-                # On record it stands in the answer's place: the model reads next time what it said.
-                answer.said.append(delta.text)
-                answer.refusal.append(delta.text)
-                yield delta
+                yield from self._refuse(delta)
             elif isinstance(delta, ToolCallDelta):
-                shown = calls.add(delta, self._ids)
-                if shown is not None:
-                    yield from self._show_call(shown)
+                calls.add(delta, self._ids)
             elif isinstance(delta, Completed):
                 answer.usage = answer.usage.plus(delta.usage)
+                answer.service_tiers.add(delta.service_tier)
+                answer.fingerprint = delta.fingerprint
                 self._used += delta.usage.completion
                 return delta
             else:
@@ -179,22 +159,36 @@ class Loop:
                     yield delta
         raise AssertionError("a provider's stream ends with Completed or raises")
 
-    def _show(self, text: str) -> Iterator[Event]:
-        if self._held is not None:
-            self._held.append(text)
-        else:
-            self._answer.parts.append(text)
-            yield TextDelta(text)
+    def _refuse(self, delta: RefusalDelta) -> Iterator[Event]:
+        """On record a refusal is text like any other, in its place: the model reads next time what it said."""
+        answer = self._answer
+        if not answer.said and self._refused:
+            yield from self._show(RefusalDelta(STEP_BREAK))
+        elif not self._refused and (answer.parts or self._held):
+            # With the text, so that the two joined are what is on record.
+            if answer.said:
+                answer.said.append(STEP_BREAK)
+            yield from self._show(TextDelta(STEP_BREAK))
+        self._refused = True
+        answer.said.append(delta.text)
+        yield from self._show(delta)
 
-    def _show_call(self, delta: ToolCallDelta) -> Iterator[Event]:
-        if delta.name:
-            if isinstance(self._choice, Mapping) and delta.name != self._choice["function"]["name"]:
-                raise _unmet()
-            self._shown = delta.index + 1
-            held, self._held = self._held, None
-            for text in held or ():
-                yield from self._show(text)
+    def _show(self, delta: TextDelta | RefusalDelta) -> Iterator[Event]:
+        if self._held is not None:
+            self._held.append(delta)
+            return
+        (self._answer.parts if isinstance(delta, TextDelta) else self._answer.refusal).append(delta.text)
         yield delta
+
+    def _release(self) -> Iterator[Event]:
+        held, self._held = self._held, None
+        for delta in held or ():
+            yield from self._show(delta)
+
+    def _check_demand(self, theirs: Sequence[Call]) -> None:
+        """Raise ToolChoiceUnmet for a call of another tool than the one that the caller names."""
+        if isinstance(self._choice, Mapping) and any(call.name != self._choice["function"]["name"] for call in theirs):
+            raise _unmet()
 
     def _add(self, completed: Completed, calls: Sequence[Message]) -> None:
         """Put what the model said on record."""
@@ -248,6 +242,13 @@ class Loop:
 
 def _names(tools: Sequence[Mapping[str, Any]]) -> frozenset[str]:
     return frozenset(tool["function"]["name"] for tool in tools)
+
+
+def _barred(names: frozenset[str], allowed: frozenset[str]) -> dict[str, str]:
+    """What the model reads when it calls one of these."""
+    known = ", ".join(sorted(allowed))
+    fault = f"the user doesn't allow this tool now; of the user's tools only these may be called: {known}"
+    return dict.fromkeys(names, fault)
 
 
 def _on_record(calls: Sequence[Call], todo: Sequence[Order]) -> list[Message]:

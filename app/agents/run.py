@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import gevent
 from gevent import Timeout
 
+from app.agents.answer import Answer
 from app.agents.channel import Channel
 from app.agents.context import Context
 from app.agents.events import Ended, Event
-from app.agents.loop import Answer, Loop
+from app.agents.loop import Loop
 from app.agents.prompt import system_prompt
 from app.agents.turn import Turn
 from app.config.settings import ModelChoice
@@ -262,7 +263,7 @@ class Run:
         if error is None:
             status = store.DONE
             messages += answer.steps
-        elif answer.parts or any("tool_calls" in message for message in answer.steps):
+        elif answer.parts or answer.refusal or any("tool_calls" in message for message in answer.steps):
             status = store.INTERRUPTED
             messages += history.paired(answer.steps)
             messages.append({"role": "assistant", "content": "".join(answer.said) + INTERRUPTED_MARK})

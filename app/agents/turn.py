@@ -17,9 +17,11 @@ class Turn(NamedTuple):
     messages:     OpenAI chat messages without system messages; at least one.
     prepare:      makes ``messages`` fit for a model, in place, within the run's deadline; raises InvalidRequest.
     instructions: what system and developer messages said, for this run only.
-    sampling:     fields of the OpenAI request that go to the provider.
+    sampling:     fields of the OpenAI request that go to the provider, see ``ModelCall``.
     tools:        the caller's own, OpenAI function tools; a call to one of them ends the run.
     tool_choice:  ``none``, ``auto``, ``required`` or OpenAI's object that names one of ``tools``.
+    allowed:      names of those ``tools`` that may be called; None: all of them. The model is offered all the same.
+    metadata:     what the caller wants to find again with the answer.
     model:        instead of the agent's.
     admin:        the caller may see and use every session, so the agent may, too.
     identity:     who asks, where callers are told apart.
@@ -36,6 +38,8 @@ class Turn(NamedTuple):
     sampling: Mapping[str, Any] = MappingProxyType({})
     tools: Sequence[Mapping[str, Any]] = ()
     tool_choice: str | Mapping[str, Any] | None = None
+    allowed: frozenset[str] | None = None
+    metadata: Mapping[str, str] | None = None
     model: ModelChoice | None = None
     admin: bool = False
     identity: str | None = None

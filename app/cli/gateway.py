@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import click
 import orjson
 
+from app import json_text
 from app.cli.address import Address, gateway_options
 from app.cli.screen import print_json
 
@@ -83,7 +84,7 @@ def _params(text: str | None) -> dict[str, Any] | None:
     if text is None:
         return None
     try:
-        params = orjson.loads(text)
+        params = json_text.loads(text)
     except orjson.JSONDecodeError as error:
         raise click.BadParameter(f"not JSON: {error.msg}", param_hint="--params") from None
     if not isinstance(params, dict):

@@ -15,7 +15,7 @@ from typing import Any  # noqa: E402
 
 import click  # noqa: E402
 
-from app.agents.events import Ended, TextDelta  # noqa: E402
+from app.agents.events import Ended, RefusalDelta, TextDelta  # noqa: E402
 from app.agents.registry import agent_of_request  # noqa: E402
 from app.agents.run import Run  # noqa: E402
 from app.agents.turn import Turn  # noqa: E402
@@ -56,7 +56,7 @@ def answer(asking: Asking, hear: Callable[[str], object]) -> dict[str, Any]:
         run.spawn()
         while True:
             event = run.next_event()
-            if isinstance(event, TextDelta):
+            if isinstance(event, TextDelta | RefusalDelta):
                 hear(event.text)
             elif isinstance(event, Ended):
                 return _told(run, event)
@@ -91,7 +91,7 @@ def _told(run: Run, ended: Ended) -> dict[str, Any]:
         agent_id=run.turn.agent.id,
         session_key=run.turn.session_key,
         model=run.model,
-        text=run.answer.text,
+        text=run.answer.shown,
         finish_reason=ended.finish_reason,
         usage={"input": usage.prompt - usage.cached, "output": usage.completion, "cacheRead": usage.cached},
         error=ended.error.envelope()["error"] if ended.error else None,

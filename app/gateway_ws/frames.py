@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import orjson
 from marshmallow import ValidationError, fields
 
+from app import json_text
 from app.errors import (
     ContextOverflow,
     Forbidden,
@@ -58,7 +59,7 @@ def parse(message: str | bytes) -> RequestFrame:
     if not isinstance(message, str):
         raise NoRequest("invalid request frame: binary; frames are text")
     try:
-        given = orjson.loads(message)
+        given = json_text.loads(message)
     except orjson.JSONDecodeError as error:
         raise NoRequest(f"invalid request frame: not JSON: {error.msg}"[:300]) from None
     if not isinstance(given, dict):

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from app import json_text
 from app.gateway_ws.times import ms
 from app.gateway_ws.usage import usage_of
 from app.providers.stream import Message
@@ -132,7 +133,7 @@ def _call(call: Mapping[str, Any], room: _Room) -> dict[str, Any]:
 
 def _object(text: str) -> dict[str, Any] | None:
     try:
-        found = orjson.loads(text) if text.strip() else {}
+        found = json_text.loads(text) if text.strip() else {}
         # What is nested too deeply can be read but not written.
         orjson.dumps([[[[[[[[found]]]]]]]])
     except (orjson.JSONDecodeError, TypeError):

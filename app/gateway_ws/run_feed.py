@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 
-from app.agents.events import Ended, Event, ReasoningDelta, TextDelta, ToolEnded, ToolStarted
+from app.agents.events import Ended, Event, ReasoningDelta, RefusalDelta, TextDelta, ToolEnded, ToolStarted
 from app.agents.run import Run
 from app.errors import ContextOverflow, GatewayError, ProviderRateLimit, RunCancelled
 from app.gateway_ws.times import ms
@@ -45,7 +45,7 @@ class RunFeed:
         # Where the answer stands in the transcript, so that clients don't take it for another message.
         self._row: dict[str, Any] = {}
         self._agent_seq = self._chat_seq = 0
-        text = run.answer.text
+        text = run.answer.shown
         self._parts = [text] if text else []
         # Characters of the answer that each kind of event has told already.
         self._agent = _Pace(plane, AGENT_EVERY, self._tell_assistant, len(text))
@@ -70,7 +70,7 @@ class RunFeed:
 
     def _hear(self, event: Event) -> None:
         self._begin()
-        if isinstance(event, TextDelta):
+        if isinstance(event, TextDelta | RefusalDelta):
             self._parts.append(event.text)
             self._agent.more()
             self._chat.more()

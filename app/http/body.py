@@ -4,33 +4,39 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
 from gunicorn.http.errors import ParseException
 from werkzeug.sansio.utils import get_content_length
 from werkzeug.wsgi import get_input_stream
 
+from app import json_text
 from app.errors import BodyTooLarge, InvalidRequest, UnsupportedMediaType
+from app.http import encodings
 from app.http.envelope import JSON
 
 
 def read_json(environ: dict[str, Any], max_bytes: int) -> dict[str, Any]:
-    """The body as a JSON object. Raises UnsupportedMediaType, BodyTooLarge, InvalidRequest.
+    """The body as a JSON object, unpacked where it was packed. Cooperative.
 
-    A body over ``max_bytes`` is refused without being read; the connection is closed after the answer.
+    A body over ``max_bytes`` is refused without being read; the connection is closed after the answer. What was packed
+    must stay within them in both forms. Raises UnsupportedMediaType, BodyTooLarge, InvalidRequest.
     """
     content_type = environ.get("CONTENT_TYPE", "")
     if content_type != JSON and not _is_json(content_type):
         raise UnsupportedMediaType("send the body with the header Content-Type: application/json")
+    packed = environ.get("HTTP_CONTENT_ENCODING")
+    codings = encodings.codings_of(packed) if packed else []
     try:
         body = _read(environ, max_bytes)
     except ParseException as error:
         raise InvalidRequest(f"malformed request body: {error}"[:300]) from None
     if len(body) > max_bytes:
         raise _too_large(max_bytes)
+    if codings:
+        body = encodings.unpacked(body, codings, max_bytes)
     try:
-        parsed = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise InvalidRequest(f"the body is not valid JSON: {error}") from None
+        parsed = json_text.loads(body)
+    except ValueError as error:
+        raise InvalidRequest(f"the body is not valid JSON: {_not_utf8(body) or error}") from None
     if not isinstance(parsed, dict):
         raise InvalidRequest("the body must be a JSON object")
     return parsed
@@ -56,6 +62,15 @@ def _read(environ: dict[str, Any], max_bytes: int) -> bytes:
     if len(body) < length:
         raise InvalidRequest("the request body ended early")
     return body
+
+
+def _not_utf8(body: bytes) -> str:
+    """What is wrong with the bytes as such; empty where nothing is."""
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        return f"it is not UTF-8 (byte 0x{body[error.start]:02x} at {error.start})"
+    return ""
 
 
 def _too_large(max_bytes: int) -> BodyTooLarge:

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from app.agents.answer import Answer
 from app.agents.events import Ended
 from app.agents.run import Run
 from app.providers.stream import ToolCallDelta, Usage
@@ -19,20 +20,35 @@ KEEP_ALIVE = b": keep-alive\n\n"
 
 
 def usage_of(usage: Usage) -> dict[str, Any]:
-    return {
+    """What no provider told is absent, but for the cached tokens: those are 0."""
+    prompt = {"cached_tokens": usage.cached}
+    if usage.written is not None:
+        prompt["cache_write_tokens"] = usage.written
+    shown: dict[str, Any] = {
         "prompt_tokens": usage.prompt,
         "completion_tokens": usage.completion,
         "total_tokens": usage.prompt + usage.completion,
-        "prompt_tokens_details": {"cached_tokens": usage.cached},
+        "prompt_tokens_details": prompt,
     }
+    if usage.details:
+        shown["completion_tokens_details"] = dict(usage.details)
+    return shown
+
+
+def _of_provider(answer: Answer) -> dict[str, Any]:
+    """What the provider told of how it answered, as far as it holds for the whole run."""
+    told = {"service_tier": answer.service_tier, "system_fingerprint": answer.fingerprint}
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def completion(run: Run, model: str, ended: Ended, *, reasoning: bool) -> bytes:
     """The body of a non-streaming answer."""
     answer = run.answer
-    message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None}
+    refusal = "".join(answer.refusal) or None
+    # An answer without text is an empty one, unless something else stands in its place.
+    content = answer.text or (None if answer.calls or refusal else "")
+    message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": refusal}
     if answer.calls:
-        message["content"] = answer.text or None
         message["tool_calls"] = answer.calls
     if reasoning and answer.reasoning:
         message["reasoning_content"] = "".join(answer.reasoning)
@@ -46,14 +62,20 @@ def completion(run: Run, model: str, ended: Ended, *, reasoning: bool) -> bytes:
                 {"index": 0, "message": message, "finish_reason": ended.finish_reason, "logprobs": None},
             ],
             "usage": usage_of(ended.usage),
+            **_of_provider(answer),
+            **({} if run.turn.metadata is None else {"metadata": run.turn.metadata}),
         }
     )
 
 
 class Chunks:
-    """Renders one run's stream. What every chunk has in common is encoded once."""
+    """Renders one run's stream. What every chunk has in common is encoded once.
+
+    What the provider tells of how it answered is known at the end: it stands in the last chunks.
+    """
 
     def __init__(self, run: Run, model: str, *, include_usage: bool) -> None:
+        self._answer = run.answer
         common = orjson.dumps(
             {
                 "id": f"chatcmpl_{run.id}",
@@ -78,6 +100,9 @@ class Chunks:
     def text(self, text: str) -> bytes:
         return self._text + orjson.dumps(text) + self._text_end
 
+    def refusal(self, text: str) -> bytes:
+        return self._delta + b'{"refusal":' + orjson.dumps(text) + self._text_end
+
     def reasoning(self, text: str) -> bytes:
         return self._delta + b'{"reasoning_content":' + orjson.dumps(text) + self._text_end
 
@@ -93,14 +118,10 @@ class Chunks:
         """The finish chunk, the usage chunk if asked for, ``[DONE]``; for a failed run its error instead of chunks."""
         if ended.error is not None:
             return b"data: " + orjson.dumps(ended.error.envelope()) + b"\n\n" + DONE
-        finish = (
-            self._delta
-            + b'{},"finish_reason":'
-            + orjson.dumps(ended.finish_reason)
-            + b',"logprobs":null}]'
-            + self._tail
-        )
+        told = b"".join(b",%b:%b" % (orjson.dumps(k), orjson.dumps(v)) for k, v in _of_provider(self._answer).items())
+        reason = orjson.dumps(ended.finish_reason)
+        finish = b'%b{},"finish_reason":%b,"logprobs":null}]%b%b' % (self._delta, reason, told, self._tail)
         if not self._include_usage:
             return finish + DONE
-        usage = self._head + b',"choices":[],"usage":' + orjson.dumps(usage_of(ended.usage)) + b"}\n\n"
+        usage = b'%b,"choices":[],"usage":%b%b}\n\n' % (self._head, orjson.dumps(usage_of(ended.usage)), told)
         return finish + usage + DONE

@@ -11,6 +11,7 @@ from typing import Any
 from marshmallow import ValidationError, fields
 
 from app.providers.stream import Message
+from app.sessions.history import STEP_BREAK
 
 _DETAILS = ("auto", "low", "high", "original")
 
@@ -114,9 +115,18 @@ def _assistant(given: Message, called: _Called) -> Message:
     if calls:
         message["tool_calls"] = calls
         called.note(calls)
-    if refusal and content is None:
-        message["content"] = refusal
+    if refusal:
+        message["content"] = _with_refusal(content, refusal)
     return _named(given, message)
+
+
+def _with_refusal(content: str | list[Message] | None, refusal: str) -> str | list[Message]:
+    """What the assistant said, as it is on record: a refusal begins a paragraph of its own."""
+    if isinstance(content, list):
+        return [*content, {"type": "text", "text": STEP_BREAK + refusal}]
+    if not content:
+        return refusal
+    return f"{content}{'' if content.endswith(STEP_BREAK) else STEP_BREAK}{refusal}"
 
 
 def _tool(given: Message, _called: _Called) -> Message:

@@ -23,7 +23,7 @@ RUN: Any = SimpleNamespace(id="run-1")
 
 
 def gathered(*deltas: ToolCallDelta, taken: set[str] | None = None, theirs: frozenset[str] = frozenset()) -> Calls:
-    calls = Calls(theirs, 0)
+    calls = Calls(theirs)
     ids = set() if taken is None else taken
     for delta in deltas:
         calls.add(delta, ids)
@@ -52,14 +52,60 @@ def test_fragments_of_several_calls_may_mix() -> None:
     assert [(call.id, call.name, call.arguments) for call in calls.all()] == [("a", "f", '{"x":1}'), ("b", "g", "{}")]
 
 
+def shown(calls: Calls) -> list[ToolCallDelta]:
+    """What the caller sees of them."""
+    return [delta for call in calls.all() if call.shown is not None for delta in call.deltas()]
+
+
 def test_the_caller_sees_its_own_calls_alone() -> None:
-    """Its calls are counted on from those it has seen; of the agent's own it sees nothing."""
-    calls = Calls(frozenset({"weather"}), 2)
+    """Its calls are counted from 0, each with id and name first; of the agent's own it sees nothing."""
     taken: set[str] = set()
-    assert calls.add(ToolCallDelta(0, "a", "look", "{"), taken) is None
-    assert calls.add(ToolCallDelta(1, "b", "weather", "{"), taken) == ToolCallDelta(2, "b", "weather", "{")
-    assert calls.add(ToolCallDelta(1, arguments="}"), taken) == ToolCallDelta(2, arguments="}")
-    assert taken == {"a", "b"}
+    calls = gathered(
+        ToolCallDelta(0, "a", "look", "{"),
+        ToolCallDelta(1, "b", "weather", '{"x"'),
+        ToolCallDelta(2, "c", "weather", "{}"),
+        ToolCallDelta(1, arguments=":1}"),
+        taken=taken,
+        theirs=frozenset({"weather"}),
+    )
+    assert shown(calls) == [
+        ToolCallDelta(0, "b", "weather"),
+        ToolCallDelta(0, arguments='{"x":1}'),
+        ToolCallDelta(1, "c", "weather"),
+        ToolCallDelta(1, arguments="{}"),
+    ]
+    assert taken == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize("arguments", ["", " \n"])
+def test_no_arguments_are_an_empty_object(arguments: str) -> None:
+    """A model that writes nothing means a call without arguments, and JSON is what everybody reads."""
+    theirs = gathered(ToolCallDelta(0, "a", "weather", arguments), theirs=frozenset({"weather"}))
+    assert shown(theirs) == [ToolCallDelta(0, "a", "weather"), ToolCallDelta(0, arguments="{}")]
+    (order,) = orders(gathered(ToolCallDelta(0, "a", "f", arguments)).all(), offer(tool("f")))
+    assert (order.arguments, order.fault, order.call.arguments) == ({}, "", "{}")
+
+
+def test_long_arguments_come_in_pieces() -> None:
+    """No event is so long that a client gives up reading its line, and nothing of them is lost."""
+    arguments = f'{{"a":"{"x" * 50_000}"}}'
+    calls = gathered(ToolCallDelta(0, "a", "weather", arguments), theirs=frozenset({"weather"}))
+    first, *pieces = shown(calls)
+    assert first == ToolCallDelta(0, "a", "weather")
+    assert len(pieces) == 4
+    assert "".join(piece.arguments for piece in pieces) == arguments
+
+
+def test_half_an_emoji_in_arguments() -> None:
+    """A model that breaks a pair apart loses that character, not its call."""
+    (order,) = orders(gathered(ToolCallDelta(0, "a", "f", '{"x":"cut \\ud83d"}')).all(), offer(tool("f")))
+    assert (order.arguments, order.fault) == ({"x": "cut \ufffd"}, "")
+
+
+def test_a_barred_tool_is_refused_with_its_reason() -> None:
+    """The model reads why, in the place of a result."""
+    (order,) = orders(gathered(ToolCallDelta(0, "a", "news", "{}")).all(), offer(tool("f")), {"news": "not now"})
+    assert (order.tool, order.fault) == (None, "not now")
 
 
 @pytest.mark.parametrize(
@@ -68,12 +114,11 @@ def test_the_caller_sees_its_own_calls_alone() -> None:
 )
 def test_an_id_that_tells_nothing_apart(id: str, name: str, unchanged: bool) -> None:
     """An empty one is replaced, and a used one of the agent's own; the caller's stays as the model made it."""
-    calls = Calls(frozenset({"weather"}), 0)
-    shown = calls.add(ToolCallDelta(0, id, name), {"used"})
+    calls = gathered(ToolCallDelta(0, id, name), taken={"used"}, theirs=frozenset({"weather"}))
     (call,) = calls.all()
     assert (call.id == id) is unchanged
     assert call.id
-    assert shown is None or shown.id == call.id
+    assert [delta.id for delta in shown(calls)[:1]] == [call.id] * (name == "weather")
 
 
 def test_calls_beyond_the_bound_are_counted_and_forgotten() -> None:
@@ -104,7 +149,7 @@ def test_arguments_of_a_step_are_bounded_together() -> None:
 
 
 def test_arguments_of_the_callers_tool_are_bounded() -> None:
-    """They were shown in part already, so nothing but an error is left."""
+    """Nobody can carry such a call out, so the run ends with an error."""
     with pytest.raises(ProviderError, match="longer than"):
         gathered(ToolCallDelta(0, "a", "weather", "x" * (MAX_ARGUMENTS + 1)), theirs=frozenset({"weather"}))
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from app.agents import continuations as continuations_module
+from app.agents.answer import Answer
 from app.agents.continuations import MAX_AGE, MOST, Continuations
-from app.agents.loop import Answer
 from app.agents.turn import Turn
 from app.providers.stream import Began, Completed, Message, TextDelta, ToolCallDelta
 from tests.agents.scene import (

@@ -12,7 +12,7 @@ import pytest
 from gevent.event import Event as Gate
 
 from app.agents.calls import INTERRUPTED, MAX_ARGUMENTS, MAX_CALLS
-from app.agents.events import Began, Ended, TextDelta, ToolCallDelta, ToolEnded, ToolStarted
+from app.agents.events import Began, Ended, RefusalDelta, TextDelta, ToolCallDelta, ToolEnded, ToolStarted
 from app.agents.loop import MAX_RESULT
 from app.agents.run import INTERRUPTED_MARK
 from app.agents.tools.tool import ToolFailed
@@ -231,21 +231,39 @@ def test_an_answer_that_was_cut_short_does_none_of_its_calls(scene: Scene) -> No
     assert scene.stored()[0].messages == [user("hi"), assistant("I will")]
 
 
-def test_a_callers_call_that_was_cut_short(scene: Scene) -> None:
-    """The run ends with length, and with an error where the call was demanded: it is not there."""
-    cut = asks(Wanted("t1", "weather", '{"city":'), finish="length")
+@pytest.mark.parametrize("finish", ["length", "content_filter"])
+def test_a_callers_call_that_was_cut_short(scene: Scene, finish: str) -> None:
+    """Neither it nor a whole one before it is shown; the text stays, and where the call was demanded it is an error."""
+    cut = asks(Wanted("t0", "weather"), Wanted("t1", "weather", '{"city":'), text="I ask.", finish=finish)
     scene.model.enqueue(cut, cut)
     run = scene.start(tools=theirs("weather"))
     seen = events(run)
-    assert (seen[-1].finish_reason, seen[-1].error, run.answer.calls) == ("length", None, [])
-    assert scene.stored()[0].messages[1:] == [assistant("")]
+    assert seen == [Began(), TextDelta("I ask."), Ended(finish, USAGE)]
+    assert (run.answer.text, run.answer.calls) == ("I ask.", [])
+    assert scene.stored()[0].messages[1:] == [assistant("I ask.")]
     assert isinstance(scene.answer(tools=theirs("weather"), tool_choice="required", key=None).error, ToolChoiceUnmet)
 
 
-def test_a_finish_with_calls_that_never_came_is_an_answer(scene: Scene) -> None:
-    """A model that announces tool calls and makes none has answered."""
-    scene.model.enqueue((Began(), TextDelta("well"), Completed("tool_calls", USAGE)))
-    assert scene.answer().finish_reason == "stop"
+def test_an_answer_that_says_nothing(scene: Scene) -> None:
+    """It is on record as what it was, so that a caller who sends it back with the rest doubles nothing."""
+    scene.model.enqueue(says())
+    run = scene.start("one")
+    assert (ended(run).finish_reason, run.answer.text) == ("stop", "")
+    scene.answer(messages=[user("one"), assistant(""), user("two")])
+    assert [turn.messages for turn in scene.stored()] == [
+        [user("one"), assistant("")],
+        [user("two"), assistant("Hello world")],
+    ]
+
+
+@pytest.mark.parametrize("said", [(TextDelta("well"),), ()])
+@pytest.mark.parametrize("finish", ["tool_calls", "stop"])
+def test_a_finish_with_calls_that_never_came_is_an_answer(scene: Scene, said: Any, finish: str) -> None:
+    """A model that announces tool calls and makes none has answered, and is not asked again."""
+    scene.tools.tools = [tool("look")]
+    scene.model.enqueue((Began(), *said, Completed(finish, USAGE)))
+    assert scene.answer(tools=theirs("weather")).finish_reason == "stop"
+    assert len(scene.model.calls) == 1
 
 
 def test_a_model_stays_in_good_standing(scene: Scene, provider: ScriptedProvider) -> None:
@@ -325,7 +343,7 @@ def test_endless_arguments_are_bounded(scene: Scene) -> None:
 
 
 def test_endless_arguments_for_the_caller_are_an_error(scene: Scene) -> None:
-    """Arguments that the caller has seen in part can't be taken back: the run ends with the provider's fault."""
+    """Nobody can carry such a call out: the run ends with the provider's fault."""
     piece = "x" * (MAX_ARGUMENTS // 2)
     scene.model.enqueue((ToolCallDelta(0, "c1", "weather", piece), *[ToolCallDelta(0, arguments=piece)] * 9))
     error = scene.answer(tools=theirs("weather")).error
@@ -456,8 +474,8 @@ def test_a_call_of_the_callers_ends_the_run(scene: Scene) -> None:
     run = scene.start("weather?", tools=theirs("weather"))
     seen = events(run)
     assert calls_of_events(seen) == [
-        ToolCallDelta(0, "abc", "weather", call.arguments[: len(call.arguments) // 2]),
-        ToolCallDelta(0, "", "", call.arguments[len(call.arguments) // 2 :]),
+        ToolCallDelta(0, "abc", "weather"),
+        ToolCallDelta(0, arguments=call.arguments),
     ]
     assert text_of_events(seen) == run.answer.text == "Hm.\n\nI ask."
     assert seen[-1].finish_reason == "tool_calls"
@@ -575,6 +593,71 @@ def test_a_demand_that_is_not_met(scene: Scene, choice: Any, play: Any) -> None:
     assert scene.at_rest()
 
 
+def test_a_refusal_does_not_meet_a_demand(scene: Scene) -> None:
+    """It is held back as text is, and shown with the call if there is one after all."""
+    refuses = (Began(), RefusalDelta("No."), Completed("stop", USAGE))
+    scene.model.enqueue(refuses)
+    seen = events(scene.start(tools=theirs("weather"), tool_choice="required", key=None))
+    assert [type(event) for event in seen] == [Began, Ended]
+    assert isinstance(seen[-1].error, ToolChoiceUnmet)
+    call = asks(Wanted("t1", "weather"))
+    scene.model.enqueue((*refuses[:2], *call[1:]))
+    assert events(scene.start(tools=theirs("weather"), tool_choice="required"))[1] == RefusalDelta("No.")
+
+
+# The caller's tools, some of which may be called.
+
+
+@pytest.mark.parametrize("choice", ["auto", "required"])
+def test_a_call_outside_of_the_list(scene: Scene, choice: str) -> None:
+    """The model is offered all tools and told which it may call; the caller sees what it calls then, and no more."""
+    scene.model.enqueue(asks(Wanted("t1", "news"), text="Hm."), asks(Wanted("t2", "weather"), text="I ask."))
+    run = scene.start(tools=theirs("weather", "news"), tool_choice=choice, allowed=frozenset({"weather"}))
+    seen = events(run)
+    assert text_of_events(seen) == "Hm.\n\nI ask."
+    assert [call.id for call in calls_of_events(seen) if call.name] == ["t2"]
+    assert ([call["id"] for call in run.answer.calls], seen[-1].finish_reason) == (["t2"], "tool_calls")
+    first, second = scene.model.calls
+    assert ([each["function"]["name"] for each in first.tools], first.tool_choice) == (["weather", "news"], choice)
+    refused = second.messages[-1]
+    assert refused["tool_call_id"] == "t1"
+    assert refused["content"].startswith("error: ")
+    assert refused["content"].endswith("only these may be called: weather")
+    assert not run.answer.changed
+
+
+def test_calls_inside_and_outside_of_the_list_in_one_step(scene: Scene) -> None:
+    """The one inside is the caller's; the one outside has its error on record when the caller comes back."""
+    scene.model.enqueue(asks(Wanted("t1", "news"), Wanted("t2", "weather")))
+    run = scene.start(tools=theirs("weather", "news"), allowed=frozenset({"weather"}))
+    assert ended(run).finish_reason == "tool_calls"
+    assert [call["id"] for call in run.answer.calls] == ["t2"]
+    assert scene.answer(messages=[result("t2", "rain")], tools=theirs("weather", "news")).error is None
+    _, _, said, *results = scene.model.calls[1].messages
+    assert [call["id"] for call in said["tool_calls"]] == ["t1", "t2"]
+    assert [message["tool_call_id"] for message in results] == ["t1", "t2"]
+
+
+@pytest.mark.parametrize(("choice", "error"), [("auto", None), ("required", ToolChoiceUnmet)])
+def test_a_model_that_keeps_to_what_is_not_allowed(scene: Scene, choice: str, error: Any) -> None:
+    """It is asked again as often as the agent allows, and the caller sees none of its calls."""
+    scene.model.default = asks(Wanted("t", "news"))
+    fields = {"tools": theirs("weather", "news"), "tool_choice": choice, "allowed": frozenset({"weather"})}
+    seen = events(scene.start(agent=replace(MAIN, max_turns=3), **fields))
+    assert calls_of_events(seen) == []
+    assert len(scene.model.calls) == 3
+    assert (seen[-1].finish_reason, type(seen[-1].error)) == (None, error) if error else ("length", type(None))
+
+
+def test_the_list_is_not_for_the_agents_own_tools(scene: Scene) -> None:
+    """They are used as ever: the caller doesn't know of them."""
+    scene.tools.tools = [tool("look", lambda *_: "seen")]
+    scene.model.enqueue(asks(Wanted("o1", "look")), asks(Wanted("t1", "weather")))
+    fields = {"tools": theirs("weather", "news"), "tool_choice": "required", "allowed": frozenset({"weather"})}
+    assert scene.answer(**fields).finish_reason == "tool_calls"
+    assert scene.model.calls[1].messages[-1] == result("o1", "seen")
+
+
 def test_a_demand_that_the_limit_leaves_unmet(scene: Scene) -> None:
     """A run that only used own tools until its limit has not met the demand either."""
     scene.tools.tools = [tool("look")]
@@ -660,3 +743,85 @@ def test_an_unexpected_fault_between_steps(scene: Scene) -> None:
     assert isinstance(scene.answer().error, InternalError)
     assert [turn.status for turn in scene.stored()] == ["interrupted"]
     assert scene.at_rest()
+
+
+# Refusals.
+
+REFUSES = (Began(), RefusalDelta("I can't "), RefusalDelta("do that."), Completed("stop", USAGE))
+
+
+def test_a_refusal_is_told_and_on_record(scene: Scene) -> None:
+    """It is no text of the answer, but what the model said: it reads it again in the next turn."""
+    scene.model.enqueue(REFUSES)
+    run = scene.start("one")
+    assert events(run) == [*REFUSES[:3], Ended("stop", USAGE)]
+    assert (run.answer.text, run.answer.shown) == ("", "I can't do that.")
+    scene.answer("two")
+    assert scene.model.calls[1].messages[1:] == [user("one"), assistant("I can't do that."), user("two")]
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_refusal_behind_text(scene: Scene, own: bool) -> None:
+    """It begins a paragraph; a caller who sends both back is known as the one who saw them."""
+    scene.tools.tools = [tool("look")]
+    if own:
+        scene.model.enqueue(asks(Wanted("o1", "look"), text="Hm."), REFUSES)
+    else:
+        scene.model.enqueue((Began(), TextDelta("Hm."), *REFUSES[1:]))
+    run = scene.start("one")
+    assert ended(run).error is None
+    assert (run.answer.text, "".join(run.answer.refusal)) == ("Hm.\n\n", "I can't do that.")
+    sent = [user("one"), assistant(run.answer.shown), user("two")]
+    assert scene.answer(messages=sent).error is None
+    assert scene.stored()[1].messages[0] == user("two")
+
+
+def test_refusals_of_two_steps_are_two_paragraphs(scene: Scene) -> None:
+    """As texts of two steps are."""
+    scene.tools.tools = [tool("look")]
+    scene.model.enqueue((Began(), RefusalDelta("No."), *asks(Wanted("o1", "look"))[1:]), REFUSES)
+    run = scene.start("one")
+    ended(run)
+    assert run.answer.shown == "No.\n\nI can't do that."
+
+
+def test_a_refusal_that_is_interrupted_stays(scene: Scene) -> None:
+    """The caller saw it, so it is on record as text would be."""
+    gate = Gate()
+    scene.model.enqueue((*REFUSES[:2], gate))
+    run = scene.start("one")
+    until(lambda: run.answer.refusal)
+    run.cancel(GONE)
+    ended(run)
+    (stored,) = scene.stored()
+    assert (stored.status, stored.messages[-1]) == ("interrupted", assistant("I can't " + INTERRUPTED_MARK))
+
+
+# What a model call carries besides.
+
+
+def test_calls_of_one_session_share_a_cache_key(scene: Scene) -> None:
+    """A provider finds its cache by it, and learns no session key; a stateless call has none."""
+    for key in ("agent:main:a", "agent:main:a", "agent:main:b", None):
+        scene.answer(key=key)
+    first, again, other, none = (call.cache_key for call in scene.model.calls)
+    assert first == again != other
+    assert len(first) == 32
+    assert "main" not in first
+    assert none == ""
+
+
+@pytest.mark.parametrize(
+    ("tiers", "agreed"),
+    [(("flex", "flex"), "flex"), (("flex", "default"), None), (("flex", None), None), ((None, None), None)],
+)
+def test_a_service_tier_is_that_of_all_calls(scene: Scene, tiers: Any, agreed: str | None) -> None:
+    """Where they differ, none is true of the run; the fingerprint is the last call's."""
+    scene.tools.tools = [tool("look")]
+    scene.model.enqueue(
+        (*asks(Wanted("o1", "look"))[:-1], Completed("tool_calls", USAGE, None, tiers[0], "fp_1")),
+        (TextDelta("ok"), Completed("stop", USAGE, None, tiers[1], "fp_2")),
+    )
+    run = scene.start()
+    ended(run)
+    assert (run.answer.service_tier, run.answer.fingerprint) == (agreed, "fp_2")

@@ -15,7 +15,8 @@ import pytest
 
 from tests.cli.conftest import Cli
 from tests.live.gateway import ROOT, Gateway, config_for
-from tests.scripted import Hang, Reply, ScriptedProvider, Status, Usage
+from tests.scripted import Hang, RawHttp, Reply, ScriptedProvider, Status, Usage
+from tests.wire.case import chat
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -230,3 +231,10 @@ def test_thinking_reaches_a_model_that_thinks(tmp_path: Path, provider: Scripted
     for agent in ("main", "beta"):
         assert run(tmp_path, "--message", "hi", "--agent", agent, "--thinking", "high", "--local")[0] == 0
     assert [request.body.get("reasoning_effort") for request in provider.requests] == ["high", None]
+
+
+def test_a_refusal_is_an_answer(begin: Start, provider: ScriptedProvider) -> None:
+    """It is printed as any other, not as nothing."""
+    provider.enqueue(RawHttp(chat({"refusal": "I can't do that."})))
+    out, _ = begin("-m", "hi").communicate(timeout=30)
+    assert out.strip() == "I can't do that."

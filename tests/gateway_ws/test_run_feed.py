@@ -9,7 +9,8 @@ from typing import Any
 from tests.conftest import StartGateway
 from tests.gateway_ws.client import Client, connected
 from tests.live.gateway import TOKEN, Gateway, chat_body
-from tests.scripted import Hang, Reply, ScriptedProvider, Status, ToolCall, Usage
+from tests.scripted import Hang, RawHttp, Reply, ScriptedProvider, Status, ToolCall, Usage
+from tests.wire.case import chat
 
 PATIENT = 10
 
@@ -44,6 +45,20 @@ def test_a_run_is_told_from_its_start_to_its_end(gateway: Gateway, provider: Scr
         assert final["usage"] == {"input": 7, "output": 3, "cacheRead": 4, "totalTokens": 14}
         assert final["message"]["content"] == [{"type": "text", "text": "Hello world"}]
         assert final["stopReason"] == "stop"
+
+
+def test_a_refusal_is_told_as_text(gateway: Gateway, provider: ScriptedProvider) -> None:
+    """The protocol has no other place for it, and whoever reads along must not see an empty answer."""
+    provider.enqueue(RawHttp(chat({"content": "Hm."}, {"refusal": "I can't "}, {"refusal": "do that."})))
+    with connected(gateway) as client:
+        send(client, "refused")
+        final = client.event("chat", state="final", runId="refused")["payload"]
+        said = [
+            event["data"]["delta"] for event in of_run(client, "agent", "refused") if event["stream"] == "assistant"
+        ]
+        assert "".join(said) == final["message"]["content"][0]["text"] == "Hm.\n\nI can't do that."
+        history = client.call("chat.history", {"sessionKey": "feed-refused"})
+        assert history["messages"][-1]["content"] == final["message"]["content"]
 
 
 def test_chat_deltas_are_few_and_lose_nothing(gateway: Gateway, provider: ScriptedProvider) -> None:

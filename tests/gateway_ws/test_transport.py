@@ -156,6 +156,15 @@ def test_a_frame_that_is_no_request_is_answered_and_the_connection_stays(
         echo(client, 1)
 
 
+def test_half_an_emoji_in_a_frame_costs_that_character(gateway: Gateway) -> None:
+    """A text that was cut in the middle of a pair is no reason to refuse what else is said."""
+    with connected(gateway) as client:
+        said = {"sessionKey": "half-an-emoji", "message": "cut \ud83d"}
+        assert client.call("chat.inject", said)["ok"]
+        history = client.call("chat.history", {"sessionKey": "half-an-emoji"})
+        assert history["messages"][-1]["content"][0]["text"].endswith("cut \ufffd")
+
+
 def test_a_binary_frame_is_answered_as_no_request(gateway: Gateway) -> None:
     """Frames are text."""
     with connected(gateway) as client:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from io import BytesIO
 from typing import Any
@@ -116,7 +117,8 @@ def test_a_malformed_chunk() -> None:
         b"{'a':1}",
         b'{"a":1,}',
         b"\xff",
-        b'{"a":"\\ud800"}',
+        b'{"a":"\\ud800","b":NaN}',
+        b'{"a":"\\ud80"}',
         b"[" * 100_000,
         b'{"a":1}{',
     ],
@@ -126,6 +128,19 @@ def test_malformed_json(body: bytes) -> None:
     """Whatever can't be read is a bad request that says so."""
     with pytest.raises(InvalidRequest, match="not valid JSON"):
         read_json(request(body), 1_000_000)
+
+
+@pytest.mark.parametrize(("body", "where"), [(b"\xff", "0xff at 0"), (b'{"a":"\xed\xa0\xbd"}', "0xed at 6")])
+def test_bytes_that_are_no_utf8(body: bytes, where: str) -> None:
+    """They are named, not guessed at."""
+    with pytest.raises(InvalidRequest, match=where):
+        read_json(request(body), 100)
+
+
+def test_half_an_emoji() -> None:
+    """A text that was cut in the middle of a pair costs that character, not the request."""
+    body = b'{"a":"cut \\ud83d","\\ude00":["\\ud83d\\ude00"]}'
+    assert read_json(request(body), 100) == {"a": "cut \ufffd", "\ufffd": ["\U0001f600"]}
 
 
 @pytest.mark.parametrize("value", [None, True, 5, "a", [], [{}]])
@@ -141,3 +156,37 @@ def test_text_of_every_kind() -> None:
         "a": "\U0001f600\x00",
         "b": 9007199254740993,
     }
+
+
+# Packed bodies.
+
+
+def packed_request(body: bytes, coding: str, *, length: int | None = -1) -> dict[str, Any]:
+    return request(body, length=length) | {"HTTP_CONTENT_ENCODING": coding}
+
+
+@pytest.mark.parametrize("length", [-1, None])
+def test_a_packed_body(length: int | None) -> None:
+    """It is read as what it was before, whether its length is told or not."""
+    assert read_json(packed_request(gzip.compress(b'{"a":1}'), "gzip", length=length), 100) == {"a": 1}
+
+
+@pytest.mark.parametrize("coding", ["", "identity", " Identity , "])
+def test_a_body_that_says_that_it_is_not_packed(coding: str) -> None:
+    """It is read as it is."""
+    assert read_json(packed_request(b"{}", coding), 100) == {}
+
+
+def test_an_unknown_coding_is_refused_unread() -> None:
+    """The answer names it, and what may be sent, in the header that is meant for it."""
+    with pytest.raises(UnsupportedMediaType, match="'br'") as refused:
+        read_json(packed_request(b"", "br") | {"wsgi.input": Unreadable()}, 100)
+    assert refused.value.headers == {"Accept-Encoding": "gzip, deflate, identity"}
+
+
+def test_the_limit_is_for_what_was_packed() -> None:
+    """As many bytes as are allowed may come out, and not one more."""
+    body = b'{"a":"%b"}' % (b"x" * 92)
+    assert read_json(packed_request(gzip.compress(body), "gzip"), 100)
+    with pytest.raises(BodyTooLarge, match="100 bytes"):
+        read_json(packed_request(gzip.compress(body + b" "), "gzip"), 100)

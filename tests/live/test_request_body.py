@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import socket
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -69,7 +71,6 @@ MALFORMED = [
     b"nonsense",
     b"\xff\xfe",
     b'{"model":NaN}',
-    b'{"a":"\\ud800"}',
     b"[" * 1500,
     b"{}{}",
     b"{'a':1}",
@@ -161,6 +162,45 @@ def test_a_connection_outlives_a_refused_body(small: Gateway) -> None:
         else:
             connection.sendall(post(small, chat_body()))
             assert read_answer(connection).text == "Hello world"
+
+
+PACKINGS = {"gzip": gzip.compress, "x-gzip": gzip.compress, "deflate": zlib.compress, "identity": bytes}
+
+
+@pytest.mark.parametrize("coding", PACKINGS)
+def test_a_packed_body_is_taken(small: Gateway, coding: str) -> None:
+    """A client that saves bandwidth is answered like any other."""
+    body = PACKINGS[coding](json.dumps(chat_body("x" * 1000)).encode())
+    assert small.call(CHAT, body, headers={"Content-Encoding": coding}).text == "Hello world"
+
+
+def test_a_packed_body_is_limited_by_what_it_holds(small: Gateway) -> None:
+    """A few bytes that hold many megabytes are too many."""
+    body = gzip.compress(json.dumps(chat_body("x" * 20_000_000)).encode())
+    assert len(body) < 50_000
+    answer = small.call(CHAT, gzip.compress(body), headers={"Content-Encoding": "gzip, gzip"})
+    assert str(MAX_BODY) in expect_error(answer, 413, INVALID)
+
+
+def test_a_broken_packed_body_is_the_callers_fault(gateway: Gateway) -> None:
+    """What can't be unpacked is a 400, not a fault of the gateway."""
+    body = gzip.compress(json.dumps(chat_body()).encode())
+    for broken in (body[:-3], b"{}", body + b"x"):
+        expect_error(gateway.call(CHAT, broken, headers={"Content-Encoding": "gzip"}), 400, INVALID)
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd", "gzip, br"])
+def test_a_coding_that_is_not_read_is_refused(gateway: Gateway, coding: str) -> None:
+    """The answer says what is read, where programs look for it, too."""
+    answer = gateway.call(body=chat_body(), headers={"Content-Encoding": coding})
+    assert "gzip" in expect_error(answer, 415, INVALID)
+    assert answer.headers["Accept-Encoding"] == "gzip, deflate, identity"
+
+
+def test_half_an_emoji_costs_that_character(gateway: Gateway, provider: ScriptedProvider) -> None:
+    """A client that cut a text in the middle of a pair is answered; the model reads a mark in its place."""
+    assert gateway.chat("cut here: \ud83d", user_note="\ude00").text == "Hello world"
+    assert provider.requests[0].body["messages"][-1]["content"] == "cut here: \ufffd"
 
 
 # The body's fields.

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
+from app.agents.answer import Answer
 from app.agents.events import Ended
-from app.agents.loop import Answer
 from app.errors import InternalError, ProviderRateLimit
 from app.openai_api.completions import DONE, KEEP_ALIVE, Chunks, completion, usage_of
 from app.providers.stream import ToolCallDelta, Usage
@@ -35,12 +35,15 @@ CALLS = [
 ]
 
 
-def run(*parts: str, reasoning: tuple[str, ...] = (), calls: Any = ()) -> Any:
-    return SimpleNamespace(id="run-1", answer=Answer(parts=list(parts), reasoning=list(reasoning), calls=list(calls)))
+def run(*parts: str, metadata: Any = None, **said: Any) -> Any:
+    """said: what else the answer has, by its names."""
+    given = {name: list(value) if isinstance(value, tuple) else value for name, value in said.items()}
+    answer = Answer(parts=list(parts), **given)
+    return SimpleNamespace(id="run-1", answer=answer, turn=SimpleNamespace(metadata=metadata))
 
 
-def chunks(model: str = "openclaw", *, include_usage: bool = False) -> Chunks:
-    return Chunks(run(), model, include_usage=include_usage)
+def chunks(model: str = "openclaw", *, include_usage: bool = False, **said: Any) -> Chunks:
+    return Chunks(run(**said), model, include_usage=include_usage)
 
 
 def parsed(rendered: bytes) -> list[Any]:
@@ -64,6 +67,7 @@ def test_a_chunk_is_one_event_whatever_the_text(model: str, text: str, include_u
         (rendering.role(), {"role": "assistant", "content": ""}),
         (rendering.text(text), {"content": text}),
         (rendering.reasoning(text), {"reasoning_content": text}),
+        (rendering.refusal(text), {"refusal": text}),
     ):
         (event,) = parsed(rendered)
         choice = {"index": 0, "delta": delta, "finish_reason": None, "logprobs": None}
@@ -225,3 +229,68 @@ def test_usage() -> None:
     """The total is the sum."""
     assert usage_of(USAGE) == USAGE_SHOWN
     assert usage_of(Usage())["total_tokens"] == 0
+
+
+def test_what_usage_is_made_of() -> None:
+    """What a provider told of it stands there by the API's names, a zero too, and what none told is absent."""
+    shown = usage_of(Usage(7, 2, 3, 0, {"reasoning_tokens": 1, "audio_tokens": 0}))
+    assert shown == {
+        **USAGE_SHOWN,
+        "prompt_tokens_details": {"cached_tokens": 3, "cache_write_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": 1, "audio_tokens": 0},
+    }
+
+
+# Refusals.
+
+
+@pytest.mark.parametrize(("parts", "content"), [((), None), (("Hm.", "\n\n"), "Hm.\n\n")])
+def test_a_refusal_stands_where_the_sdk_looks_for_it(parts: tuple[str, ...], content: str | None) -> None:
+    """Beside the text, or null in its place; an answer that refuses nothing has null there."""
+    body = completion(run(*parts, refusal=("I ", "can't.")), "m", Ended("stop", USAGE), reasoning=False)
+    (choice,) = ChatCompletion.model_validate_json(body, strict=True).choices
+    assert (choice.message.refusal, choice.message.content, choice.finish_reason) == ("I can't.", content, "stop")
+
+
+def test_the_sdk_puts_a_streamed_refusal_together() -> None:
+    """Its pieces are one refusal, and no content."""
+    rendering = chunks(include_usage=True)
+    stream = rendering.role() + rendering.refusal("I ") + rendering.refusal("can't.")
+    *events, _ = parsed(stream + rendering.end(Ended("stop", USAGE)))
+    state: Any = ChatCompletionStreamState()
+    for event in events:
+        state.handle_chunk(ChatCompletionChunk.model_validate(event, strict=True))
+    message = state.get_final_completion().choices[0].message
+    assert (message.refusal, message.content or None) == ("I can't.", None)
+
+
+# What the provider tells of itself.
+
+TOLD = {"service_tier": "flex", "system_fingerprint": "fp_1"}
+
+
+def test_tier_and_fingerprint() -> None:
+    """They stand in a whole answer, and in the last chunks of a stream: before, nobody knows them."""
+    said: Any = {"service_tiers": {"flex"}, "fingerprint": "fp_1"}
+    whole = json.loads(completion(run("a", **said), "m", Ended("stop", USAGE), reasoning=False))
+    assert {name: whole.get(name) for name in TOLD} == TOLD
+    rendering = chunks(include_usage=True, **said)
+    *before, finish, usage, _ = parsed(rendering.role() + rendering.text("a") + rendering.end(Ended("stop", USAGE)))
+    assert [{name: event.get(name) for name in TOLD} for event in (finish, usage)] == [TOLD, TOLD]
+    assert not any(name in event for event in before for name in TOLD)
+    assert ChatCompletionChunk.model_validate(finish, strict=True).service_tier == "flex"
+
+
+def test_what_no_provider_told_is_absent() -> None:
+    """No null stands for it, neither where calls disagree nor where none told."""
+    for said in ({}, {"service_tiers": {"flex", "default"}}, {"service_tiers": {None}}):
+        whole = completion(run("a", **said), "m", Ended("stop", USAGE), reasoning=False)
+        stream = chunks(include_usage=True, **said).end(Ended("stop", USAGE))
+        assert not any(name.encode() in part for name in (*TOLD, "metadata") for part in (whole, stream))
+
+
+@pytest.mark.parametrize("metadata", [{}, {"ticket": "42 \u2028"}])
+def test_metadata_comes_back(metadata: dict[str, str]) -> None:
+    """In a whole answer, as it was sent."""
+    body = completion(run("a", metadata=metadata), "m", Ended("stop", USAGE), reasoning=False)
+    assert json.loads(body)["metadata"] == metadata

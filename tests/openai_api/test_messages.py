@@ -73,9 +73,14 @@ def test_parts_keep_only_their_text() -> None:
 
 
 def test_a_refusal_is_what_the_assistant_said() -> None:
-    """An assistant message that refused keeps its words; text beside it wins."""
+    """An assistant message that refused keeps its words, behind its text, as they are on record."""
     assert load(user(), {"role": "assistant", "content": None, "refusal": "no"}).messages[1]["content"] == "no"
-    assert load(user(), {"role": "assistant", "content": "yes", "refusal": "no"}).messages[1]["content"] == "yes"
+    for text in ("Hm.", "Hm.\n\n"):
+        said = load(user(), {"role": "assistant", "content": text, "refusal": "no"}).messages[1]
+        assert said["content"] == "Hm.\n\nno"
+    parts = [{"type": "text", "text": "Hm."}]
+    said = load(user(), {"role": "assistant", "content": parts, "refusal": "no"}).messages[1]
+    assert said["content"] == [*parts, {"type": "text", "text": "\n\nno"}]
 
 
 def test_a_legacy_call_and_its_result_are_bound_by_an_id() -> None:

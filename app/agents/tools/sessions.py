@@ -102,7 +102,7 @@ def _send(run: Run, arguments: dict[str, Any]) -> str:
         raise ToolFailed(f"no answer in {seconds} s; the question was taken back")
     if ended.error is not None:
         raise ToolFailed(ended.error.message)
-    return answering.answer.text
+    return answering.answer.shown
 
 
 def _agents(run: Run, _arguments: dict[str, Any]) -> str:

@@ -82,7 +82,7 @@ def _in_flight(run: Run, max_chars: int) -> dict[str, Any]:
     """A turn that is being answered and is not in the transcript yet. message: what it answers."""
     return {
         "runId": run.id,
-        "text": run.answer.text[-MAX_CHARS:],
+        "text": run.answer.shown[-MAX_CHARS:],
         "startedAt": ms(run.started),
         "message": {
             "role": "user",

@@ -13,7 +13,7 @@ from app.agents.run import Run
 from app.agents.tools.sessions import MAX_DEPTH, MAX_SHOWN, own_session_tools, session_tools
 from app.agents.tools.tool import ToolFailed
 from app.errors import ProviderError, RunCancelled
-from app.providers.stream import ModelCall
+from app.providers.stream import Completed, ModelCall, RefusalDelta
 from tests.agents.scene import BETA, MAIN, USAGE, Play, Scene, Wanted, asks, assistant, ended, says, turn, until, user
 
 TOOLS = {tool.name: tool for tool in (*own_session_tools(), *session_tools())}
@@ -200,6 +200,13 @@ def test_a_failure_there_is_told_here(talking: Scene) -> None:
     talking.model.enqueue(send("b"), (ProviderError("down"),), says("ok"))
     assert talking.answer("ask b", key="agent:main:a", admin=True).error is None
     assert talking.model.calls[2].messages[-1]["content"] == "error: down"
+
+
+def test_a_refusal_there_is_the_answer_here(talking: Scene) -> None:
+    """What the other session said, whichever way it said it."""
+    scene = talking
+    scene.model.decide = lambda _call: (RefusalDelta("No."), Completed("stop", USAGE))
+    assert call(scene, "sessions_send", sessionKey="b", message="may I?") == "No."
 
 
 def test_a_wait_has_an_end(talking: Scene) -> None:

@@ -40,6 +40,10 @@ class ProviderCuts(Exception):
     """The step ends the connection here."""
 
 
+def chunked(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
 class Exchange:
     """One request being answered: what the steps write with. Every call raises ClientGone once the client left."""
 
@@ -57,11 +61,11 @@ class Exchange:
 
     def send(self, data: bytes) -> None:
         if data:
-            self._write(b"%x\r\n%b\r\n" % (len(data), data))
+            self._write(chunked(data))
 
     def close_stream(self, last: bytes) -> None:
-        self.send(last)
-        self._write(b"0\r\n\r\n")
+        # In one write: whoever reads the last event has the end as well.
+        self._write((chunked(last) if last else b"") + b"0\r\n\r\n")
 
     def pause(self, seconds: float | None) -> None:
         """Waits; None waits until the client leaves."""

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from app.config import settings as kinds
 from app.config.environment import Environment
 from app.config.rules import auth_mode, written_agents
+from app.config.settings import NO_COMPAT
 from app.config.well_known import well_known_keys, well_known_provider
 
 Data = Mapping[str, Any]
@@ -133,7 +134,7 @@ def _model(model: Data, provider: Data, entry: Data) -> kinds.Model:
 
 
 def _compat(compat: Data) -> kinds.Compat:
-    return _make(kinds.Compat, compat, without=("supports_store", "supports_developer_role"))
+    return _make(kinds.Compat, compat, without=("supports_store", "supports_developer_role")) if compat else NO_COMPAT
 
 
 def _body(*sections: Data) -> dict[str, Any]:

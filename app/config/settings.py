@@ -201,10 +201,12 @@ class Compat:
     def over(self, base: Compat) -> Compat:
         """This, and where it says nothing what ``base`` says."""
         said = {each.name: value for each in fields(self) if (value := getattr(self, each.name)) not in _UNSAID}
-        return replace(base, **said)
+        return replace(base, **said) if said else base
 
 
 _UNSAID: tuple[Any, ...] = (None, (), {})
+# Of a server that is as most are; what says nothing is this very object, so that it is known at a glance.
+NO_COMPAT = Compat()
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +227,7 @@ class Model:
     api: str | None = None
     base_url: str | None = None
     headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
-    compat: Compat = Compat()
+    compat: Compat = NO_COMPAT
     body: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
 
@@ -252,7 +254,7 @@ class Provider:
     dialect: str | None = None
     pass_fields: tuple[str, ...] | None = None
     input: tuple[str, ...] = ("text",)
-    compat: Compat = Compat()
+    compat: Compat = NO_COMPAT
     body: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     bodies: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from app.config.settings import LOCAL_MODEL, Agent, Compat, Model, ModelChoice, Provider, Settings
+from app.config.settings import LOCAL_MODEL, NO_COMPAT, Agent, Compat, Model, ModelChoice, Provider, Settings
 from app.errors import ProviderError
 from app.providers import anthropic_messages, request_fields
 from app.providers.anthropic_messages import AnthropicMessages
@@ -182,7 +182,7 @@ def _as_its_own(provider: Provider, model: Model) -> Provider:
 def _usual_compat(provider: Provider) -> Compat:
     """What is known of a server by its address."""
     host = urlsplit(provider.base_url).hostname or ""
-    return next((compat for name, compat in _BY_HOST.items() if host == name or host.endswith(f".{name}")), Compat())
+    return next((compat for name, compat in _BY_HOST.items() if host == name or host.endswith(f".{name}")), NO_COMPAT)
 
 
 def _is_openai(provider: Provider, model: Model) -> bool:

@@ -8,17 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.config.settings import Compat
+from app.config.settings import NO_COMPAT, Compat
 from app.providers.stream import ModelCall
 
-_NOTHING = Compat()
 # Keywords of JSON Schema below which the members are names, and no keywords.
 _OF_NAMES = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
 
 
 def adapted(call: ModelCall, compat: Compat) -> ModelCall:
     """The call as the server takes it; itself where nothing is said."""
-    if compat == _NOTHING:
+    if compat is NO_COMPAT:
         return call
     sampling = dict(call.sampling)
     if compat.supports_temperature is False:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from app.config.settings import Compat
+from app.config.settings import NO_COMPAT, Compat
 from app.providers import tool_ids
 from app.providers.state import Block, blocks_of, present_turn
 from app.providers.stream import Message, text_of
@@ -29,17 +29,20 @@ def messages_for(messages: Sequence[Message], reference: str, compat: Compat) ->
         if message["role"] == "assistant" and not calls and not _says_something(message):
             # Servers refuse it, and with it every later request of its session.
             continue
-        told = {name: value for name, value in message.items() if name not in ("state", "failed")}
+        told = message
+        if compat is not NO_COMPAT or "state" in message or "failed" in message:
+            told = {name: value for name, value in message.items() if name not in ("state", "failed")}
         if message["role"] == "assistant":
             goes_back = position > present or compat.requires_reasoning_content_on_assistant_messages
             kept = blocks_of(message, API, reference) if goes_back else ()
-            _give_back(told, kept, compat)
+            if kept or compat is not NO_COMPAT:
+                _give_back(told, kept, compat)
             names.update((call["id"], call["function"]["name"]) for call in calls)
         elif message["role"] == "tool" and compat.requires_tool_result_name:
             told["name"] = names.get(message["tool_call_id"], "tool")
         if compat.requires_assistant_after_tool_result and _follows_result(sent, message):
             sent.append({"role": "assistant", "content": CONTINUE})
-        sent.append(_adapted(told, compat))
+        sent.append(told if compat is NO_COMPAT else _adapted(told, compat))
     return sent
 
 

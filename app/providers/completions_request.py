@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from app.config.settings import Compat
+from app.config.settings import NO_COMPAT, Compat
 from app.providers.compat import adapted
 from app.providers.completions_messages import messages_for
 from app.providers.request_fields import taken
@@ -32,7 +32,7 @@ class Dialect:
     fields: frozenset[str]
     max_tokens_field: str = "max_tokens"
     caches_by_key: bool = False
-    compat: Compat = Compat()
+    compat: Compat = NO_COMPAT
     body: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
 

@@ -21,7 +21,17 @@ from app.providers.faults import raise_for_status, stream_fault
 from app.providers.finish_reasons import STOP, TOOL_CALLS, finish_reason
 from app.providers.sse import checked, count
 from app.providers.state import Keeper
-from app.providers.stream import Began, Completed, Delta, ModelCall, ReasoningDelta, RefusalDelta, TextDelta, Usage
+from app.providers.stream import (
+    NO_DETAILS,
+    Began,
+    Completed,
+    Delta,
+    ModelCall,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    Usage,
+)
 from app.providers.thoughts import REASONING, Thoughts
 from app.providers.tool_calls import ToolCalls, ended_in_order
 from app.providers.upstream import Answer, Upstream
@@ -102,9 +112,9 @@ class _Reader:
         began = False
         try:
             for chunk in self._events:
-                choices = chunk.get("choices")
-                if (not choices or "error" in chunk) and (error := error_in(chunk)) is not None:
-                    raise stream_fault(self._provider, error, self._secrets)
+                choices, reported = chunk.get("choices"), chunk.get("usage")
+                if "error" in chunk or not (choices or reported):
+                    self._check(chunk)
                 if not began:
                     began = True
                     yield Began()
@@ -120,12 +130,12 @@ class _Reader:
                     if choice.get("finish_reason") and self._is_ours(choice):
                         self._finish = finish_reason(self._provider, choice["finish_reason"])
                         self._answer.hurry(sse.AFTER_FINISH_TIMEOUT)
-                    if reported := choice.get("usage"):
-                        self._count(reported)
-                if reported := chunk.get("usage"):
+                    reported = reported or choice.get("usage")
+                if reported:
                     self._count(reported)
                 if self._finish is not None:
-                    self._count((chunk.get("x_groq") or {}).get("usage"))
+                    if "x_groq" in chunk:
+                        self._count((chunk["x_groq"] or {}).get("usage"))
                     self._tier = chunk.get("service_tier") or self._tier
                     self._fingerprint = chunk.get("system_fingerprint") or self._fingerprint
         except sse.FAULTS as error:
@@ -133,6 +143,11 @@ class _Reader:
                 raise sse.fault_of(self._provider, error) from error
             log.info("provider %s did not close its stream after the finish reason: %s", self._provider, error)
         yield from self._end(began)
+
+    def _check(self, chunk: dict[str, Any]) -> None:
+        """Raise ProviderError for an event that is an error."""
+        if (error := error_in(chunk)) is not None:
+            raise stream_fault(self._provider, error, self._secrets)
 
     def _is_ours(self, choice: dict[str, Any]) -> bool:
         """Whether it is the first of several answers; only one was asked for."""
@@ -226,17 +241,22 @@ def _usage(reported: Any) -> Usage:
     """https://platform.openai.com/docs/api-reference/chat/object#chat-object-usage and what others call it."""
     if not isinstance(reported, dict):
         return Usage()
-    prompt, completion = (
-        next((tokens for name in names if (tokens := count(reported.get(name)))), 0) for names in (_PROMPT, _COMPLETION)
-    )
-    read, made = (_details(reported, f"{kind}_tokens_details") for kind in ("prompt", "completion"))
-    cached = read.get("cached_tokens") or next((tokens for name in _CACHED if (tokens := count(reported.get(name)))), 0)
+    read = _details(reported, "prompt_tokens_details")
+    cached = read.get("cached_tokens") or _first(reported, _CACHED)
     written = read.get("cache_write_tokens", read.get("cache_creation_tokens"))
-    return Usage(prompt, completion, cached, written, made)
+    made = _details(reported, "completion_tokens_details")
+    return Usage(_first(reported, _PROMPT), _first(reported, _COMPLETION), cached, written, made)
 
 
-def _details(reported: dict[str, Any], name: str) -> dict[str, int]:
+def _first(reported: dict[str, Any], names: tuple[str, ...]) -> int:
+    for name in names:
+        if tokens := count(reported.get(name)):
+            return tokens
+    return 0
+
+
+def _details(reported: dict[str, Any], name: str) -> Mapping[str, int]:
     details = reported.get(name)
     if not isinstance(details, dict):
-        return {}
+        return NO_DETAILS
     return {key: count(tokens) for key, tokens in details.items() if type(tokens) in (int, float)}

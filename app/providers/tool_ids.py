@@ -28,7 +28,7 @@ RESPONSES = Ids(re.compile(r"[\x21-\x7e]{1,64}\Z"), 24)
 
 def rewritten(messages: Sequence[Message], ids: Ids) -> Sequence[Message]:
     """The messages with ids that the server takes, in calls and results alike; themselves when all are fine."""
-    known = {id for message in messages for id in _ids_of(message)}
+    known = {id for message in messages if message["role"] != "user" for id in _ids_of(message)}
     if all(ids.accepted.match(id) for id in known):
         return messages
     new: dict[str, str] = {id: id for id in known if ids.accepted.match(id)}

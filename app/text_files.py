@@ -8,6 +8,8 @@ from typing import Any
 
 import gevent
 
+# The last characters of a file's name that count.
+MAX_NAME = 200
 # Characters of base64 that are looked through before others have their turn: 0.5 ms.
 BLOCK = 256 * 1024
 

@@ -17,9 +17,8 @@ from app.providers.stream import Message
 from app.text_files import BadFile
 
 MOST = 8
-# Of one text file, and the last ones of its name.
+# Of one text file.
 MAX_CHARACTERS = 200_000
-MAX_NAME = 200
 
 # How images begin, in base64.
 _BEGINNINGS = {"iVBORw0KGgo": "image/png", "/9j/": "image/jpeg", "R0lGOD": "image/gif", "UklGR": "image/webp"}
@@ -60,7 +59,7 @@ class Attachments:
 
     def _add(self, given: Mapping[str, Any], index: int) -> None:
         where = f"attachments[{index}].content"
-        mime, name = _string(given, "mimeType", index), _string(given, "fileName", index)[-MAX_NAME:]
+        mime, name = _string(given, "mimeType", index), _string(given, "fileName", index)[-text_files.MAX_NAME :]
         try:
             self._add_file(given.get("content"), where, mime, name, index + 1)
         except BadFile as bad:

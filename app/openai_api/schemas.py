@@ -129,7 +129,7 @@ def load_chat_completion(body: dict[str, Any]) -> dict[str, Any]:
     try:
         loaded: dict[str, Any] = _schema(FIELDS.intersection(body)).load(body)
         if "tool_choice" in loaded:
-            check_choice(loaded)
+            check_choice(loaded, body["tool_choice"])
     except ValidationError as error:
         path, reason = first_fault(error.messages)
         raise InvalidRequest(f"{path}: {reason}", param=path) from None

@@ -15,6 +15,7 @@ from app.errors import InvalidRequest, ModelNotFound
 from app.openai_api import images
 from app.openai_api.other_fields import passable
 from app.openai_api.schemas import sampling_of
+from app.openai_api.tools import choice_of
 from app.providers.images import has_images
 from app.services import Services
 from app.sessions import keys
@@ -65,6 +66,7 @@ def turn_of(
     if others:
         first = (model or agent.model).primary
         sampling.update(passable(others, lambda: services.catalogue.taken(first)))
+    choice, allowed = choice_of(chat)
     return Turn(
         agent=agent,
         session_key=key,
@@ -74,7 +76,8 @@ def turn_of(
         instructions=conversation.instructions,
         sampling=sampling,
         tools=chat.get("tools", ()),
-        tool_choice=chat.get("tool_choice"),
+        tool_choice=choice,
+        allowed=allowed,
         metadata=chat.get("metadata"),
         model=model,
         admin=ADMIN in caller.scopes,

@@ -142,7 +142,7 @@ def test_no_messages_at_all() -> None:
         ({"messages": [5]}, "messages[0]"),
         (
             {"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "file"}]}]},
-            "messages[0].content[1]",
+            "messages[0].content[1].file",
         ),
         ({"messages": [{"role": "assistant", "tool_calls": [{"id": "c"}]}]}, "messages[0].tool_calls[0].function"),
         ({"response_format": {"type": "xml"}}, "response_format.type"),

@@ -51,6 +51,7 @@ class ResponseFormat(Object):
                 raise ValidationError({"json_schema": ["must be an object with a name and a schema"]})
             if not isinstance(described.get("schema"), dict | None):
                 raise ValidationError({"json_schema": {"schema": ["must be an object, a JSON schema"]}})
+            return {**form, "json_schema": _without_nulls(described)}
         return form
 
 
@@ -62,9 +63,13 @@ class StreamOptions(Object):
         return options
 
 
+def _without_nulls(given: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if value is not None}
+
+
 class Metadata(Object):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:
-        pairs = super()._deserialize(value, attr, data, **kwargs)
+        pairs = _without_nulls(super()._deserialize(value, attr, data, **kwargs))
         if len(pairs) > MOST_PAIRS:
             raise ValidationError(f"must hold {MOST_PAIRS} pairs at most")
         for name, text in pairs.items():

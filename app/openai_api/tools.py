@@ -122,7 +122,8 @@ def _allowed(value: WireTool) -> Allowed:
     names: dict[str, Path] = {}
     for index, given in enumerate(tools):
         where = (*path, "tools", index)
-        if not isinstance(given, dict) or given.get("type", "function") != "function" or not (name := _named(given)):
+        is_function = isinstance(given, dict) and given.get("type") in (None, "function")
+        if not is_function or not (name := _named(given)):
             raise fault(where, 'must be {"type": "function", "function": {"name": "…"}}')
         names.setdefault(name, (*where, *_path(given)))
     return Allowed(mode, names)

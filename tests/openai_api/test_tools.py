@@ -205,7 +205,7 @@ def test_a_demanded_tool_is_named_where_it_stands() -> None:
 def test_tools_that_are_allowed(form: str, flat: bool, mode: str | None) -> None:
     """In either form, of the list and of its tools."""
     named = {"type": "function", "name": "f"} if flat else tool("f")
-    listed = {"mode": mode, "tools": [named, named]}
+    listed = {"mode": mode, "tools": [named, {**named, "type": None}]}
     given_choice = {"type": "allowed_tools", **({"allowed_tools": listed} if form == "chat" else listed)}
     chat = load(tools=[tool("f"), tool("g")], tool_choice=given_choice)
     assert choice_of(chat) == (mode or "auto", frozenset({"f"}))

@@ -104,7 +104,7 @@ class Runs:
         if not run.turn.stateless:
             places.append(self._lanes.join(run.turn.session_key, queue_limit=settings.session.queue_limit))
         self._active[run.id] = run
-        log.debug("run %s begins, session=%s", run.id, run.turn.session_key)
+        log.debug("run %s begins, session=%s metadata=%s", run.id, run.turn.session_key, run.turn.metadata)
         for begins in self._watchers:
             begins(run)
         return places

@@ -20,7 +20,10 @@ _CORS_HEADERS = frozenset(("authorization", "content-type", "x-request-id", "ide
 _CORS_FAMILIES = re.compile(r"(?:x-openclaw|x-stainless)-[a-z0-9-]+")  # the official SDKs send the latter
 
 # Headers of answers that scripts of allowed origins may read: SDKs decide by two of them whether to ask again.
-EXPOSED = "x-request-id, x-openclaw-session-key, x-openclaw-run-id, x-should-retry, Retry-After, Idempotent-Replayed"
+EXPOSED = (
+    "x-request-id, x-openclaw-session-key, x-openclaw-run-id, x-openclaw-ignored-fields, x-should-retry, Retry-After, "
+    "Idempotent-Replayed"
+)
 
 
 def _host_name(header: str) -> str | None:

@@ -5,41 +5,23 @@ Source of their shape: ``ChatSendParams`` of the npm package ``@openclaw/gateway
 
 from __future__ import annotations
 
-import binascii
-import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import gevent
-
+from app import text_files
 from app.config.settings import Images
 from app.errors import InvalidRequest
 from app.images.given import GivenImage, check, taken
 from app.providers.stream import Message
+from app.text_files import BadFile
 
 MOST = 8
-# Of one text file, and the last ones of its name.
+# Of one text file.
 MAX_CHARACTERS = 200_000
-MAX_NAME = 200
-# Characters of base64 that are looked through before others have their turn: 0.5 ms.
-BLOCK = 256 * 1024
 
-_BASE64 = re.compile(r"[A-Za-z0-9+/]*")
-_MEDIA_TYPE = re.compile(r"[\w.+-]{1,60}/[\w.+-]{1,60}", re.ASCII)
-# What programs say that don't know it.
-_ANYTHING = "application/octet-stream"
 # How images begin, in base64.
 _BEGINNINGS = {"iVBORw0KGgo": "image/png", "/9j/": "image/jpeg", "R0lGOD": "image/gif", "UklGR": "image/webp"}
-_TEXT = re.compile(r"text/.+|application/(.+\+)?(json|xml|yaml)|application/(javascript|sql|toml|x-(ndjson|sh|yaml))")
-# By their names, for clients that don't know the type, or take a .ts for a video.
-_TEXT_NAME = re.compile(
-    r"(.*\.)?(txt|text|md|markdown|rst|adoc|tex|log|diff|patch|csv|tsv|jsonl?|ndjson|json5|xml|ya?ml|toml|ini|cfg|conf|env|"
-    r"properties|html?|s?css|less|[cm]?js|jsx|tsx?|vue|svelte|pyi?|ipynb|rb|php|pl|lua|r|jl|java|kts?|scala|groovy|gradle|"
-    r"go|rs|c|h|cc|cpp|cxx|hpp|cs|m|swift|dart|exs?|erl|hs|ml|clj|lisp|el|sh|bash|zsh|fish|ps1|bat|sql|graphql|proto|tf|"
-    r"hcl|nix|cmake|dockerfile|makefile|gitignore|editorconfig|srt|vtt|ics)",
-    re.I | re.S,
-)
 
 
 class Attachments:
@@ -77,23 +59,27 @@ class Attachments:
 
     def _add(self, given: Mapping[str, Any], index: int) -> None:
         where = f"attachments[{index}].content"
-        mime, name = _string(given, "mimeType", index), _string(given, "fileName", index)[-MAX_NAME:]
-        declared, data = _taken_apart(given.get("content"), where)
+        mime, name = _string(given, "mimeType", index), _string(given, "fileName", index)[-text_files.MAX_NAME :]
+        try:
+            self._add_file(given.get("content"), where, mime, name, index + 1)
+        except BadFile as bad:
+            raise _refused(where, str(bad)) from None
+
+    def _add_file(self, content: Any, where: str, mime: str, name: str, number: int) -> None:
+        declared, data = text_files.taken_apart(content)
         kind = _kind(declared, mime, data)
         if kind.startswith("image/"):
             image = {"url": f"data:{kind};base64,{data}"}
             GivenImage(where, image).check_form(self._rules)
-            _check_base64(data, where)
+            text_files.check_base64(data)
             self._places.append(where)
             self._parts.append({"type": "image_url", "image_url": image})
-        elif _TEXT.fullmatch(kind) or _TEXT_NAME.fullmatch(name):
-            shown = _shown(name) or str(index + 1)
-            self._parts.append({"type": "text", "text": f"[Attached file {shown}]\n{_text(data, where)}"})
+        elif text_files.is_text(kind, name):
+            text = text_files.text(data, MAX_CHARACTERS)
+            self._parts.append({"type": "text", "text": text_files.shown(text, name, number)})
         else:
             types = ", ".join(taken(self._rules))
-            raise _refused(
-                where, f"is {kind or 'of unknown type'}, which is not taken; images ({types}) and text files are"
-            )
+            raise BadFile(f"is {kind or 'of unknown type'}, which is not taken; images ({types}) and text files are")
 
 
 def _string(given: Mapping[str, Any], field: str, index: int) -> str:
@@ -105,56 +91,12 @@ def _string(given: Mapping[str, Any], field: str, index: int) -> str:
     return value
 
 
-def _taken_apart(content: Any, where: str) -> tuple[str, str]:
-    """The media type, if it is a ``data:`` URL, and the base64. Raises InvalidRequest when there is none."""
-    if not isinstance(content, str):
-        raise _refused(where, "must be a string, the file in base64")
-    head, data = "", content.strip()
-    if data[:5].lower() == "data:":
-        head, _, data = data[5:].partition(",")
-        if not head.lower().endswith(";base64"):
-            raise _refused(where, "must be in base64: data:<type>;base64,")
-    if not data:
-        raise _refused(where, "must not be empty")
-    return head, data
-
-
 def _kind(declared: str, mime: str, data: str) -> str:
     """The media type, without parameters; empty when nobody knows it."""
     for said in (declared, mime):
-        kind = said.partition(";")[0].strip().lower()
-        if kind != _ANYTHING and _MEDIA_TYPE.fullmatch(kind):
+        if kind := text_files.media_type(said):
             return kind
     return next((kind for beginning, kind in _BEGINNINGS.items() if data.startswith(beginning)), "")
-
-
-def _check_base64(data: str, where: str) -> None:
-    end = len(data) - data[-2:].count("=")
-    for begin in range(0, end, BLOCK):
-        if not _BASE64.fullmatch(data, begin, min(begin + BLOCK, end)):
-            raise _refused(where, "is not base64: it has other characters")
-        gevent.sleep(0)
-    if len(data) % 4:
-        raise _refused(where, "is not base64: its length is no multiple of 4")
-
-
-def _text(data: str, where: str) -> str:
-    # A character has four bytes at most, and three bytes are four of base64.
-    if len(data) <= 6 * MAX_CHARACTERS:
-        _check_base64(data, where)
-        try:
-            text = binascii.a2b_base64(data).decode("utf-8-sig")
-        except UnicodeDecodeError:
-            raise _refused(where, "is no text in UTF-8") from None
-        if len(text) <= MAX_CHARACTERS:
-            return text
-    raise _refused(where, f"must have {MAX_CHARACTERS:,} characters at most")
-
-
-def _shown(name: str) -> str:
-    """A name that can't be taken for anything else: one line, no folder, no bracket."""
-    last = name.replace("\\", "/").rpartition("/")[2]
-    return "".join(letter for letter in last if letter.isprintable() and letter not in "[]").strip()
 
 
 def _refused(where: str, reason: str) -> InvalidRequest:

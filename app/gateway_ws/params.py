@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-import orjson
 from marshmallow import RAISE, Schema, ValidationError, fields
 
-from app.http.fields import Flag, Number, Object, Refused
+from app.http.fields import Choice, Flag, Number, Object, Refused, listed
 
 __all__ = [
     "Choice",
@@ -79,20 +77,6 @@ class Items(fields.Field[list[Any]]):
         return found
 
 
-class Choice(fields.Field[Any]):
-    """One of these values."""
-
-    def __init__(self, *values: Any) -> None:
-        super().__init__(allow_none=True)
-        self._values = values
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        # By its type as well: 1 equals true.
-        if not any(type(value) is type(each) and value == each for each in self._values):
-            raise ValidationError(f"must be one of {_listed(self._values)}")
-        return value
-
-
 class Group(fields.Field[dict[str, Any]]):
     """An object with parameters of its own."""
 
@@ -121,7 +105,7 @@ def whole(minimum: int, maximum: int, *, required: bool = False) -> Number:
 def not_here(*harmless: Any) -> Refused:
     """A published parameter that would ask for something that this gateway doesn't have."""
     allowed = [value for value in harmless if value not in ("", [], {})]
-    do = f"allowed: {_listed(allowed)}" if allowed else "leave it out"
+    do = f"allowed: {listed(allowed)}" if allowed else "leave it out"
     return Refused(f"is not supported by this gateway; {do}", *harmless)
 
 
@@ -144,7 +128,3 @@ def load(schema: Schema, given: Any) -> dict[str, Any]:
 def _worded(field: fields.Field[Any]) -> fields.Field[Any]:
     field.error_messages = {**(field.error_messages or {}), **_OF_FIELDS}
     return field
-
-
-def _listed(values: Sequence[Any]) -> str:
-    return ", ".join(value if isinstance(value, str) else orjson.dumps(value).decode() for value in values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
 from typing import Any
 
@@ -49,12 +50,31 @@ class Flag(fields.Field[bool]):
 
 
 class Text(fields.Field[str]):
-    def __init__(self) -> None:
+    """most: characters."""
+
+    def __init__(self, most: int | None = None) -> None:
         super().__init__(allow_none=True)
+        self._most = most
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         if not isinstance(value, str):
             raise ValidationError("must be a string")
+        if self._most is not None and len(value) > self._most:
+            raise ValidationError(f"must have {self._most:,} characters at most")
+        return value
+
+
+class Choice(fields.Field[Any]):
+    """One of these values."""
+
+    def __init__(self, *values: Any) -> None:
+        super().__init__(allow_none=True)
+        self._values = values
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        # By its type as well: 1 equals true.
+        if not any(type(value) is type(each) and value == each for each in self._values):
+            raise ValidationError(f"must be one of {listed(self._values)}")
         return value
 
 
@@ -103,6 +123,10 @@ class Refused(fields.Field[None]):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> None:
         if not any(type(value) is type(harmless) and value == harmless for harmless in self._harmless):
             raise ValidationError(self._reason)
+
+
+def listed(values: Sequence[Any]) -> str:
+    return ", ".join(value if isinstance(value, str) else orjson.dumps(value).decode() for value in values)
 
 
 def first_fault(messages: Any) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from app.http.envelope import JSON
 from app.openai_api import idempotency
 from app.openai_api.completions import completion
 from app.openai_api.delivery import Delivery
+from app.openai_api.other_fields import others_of
 from app.openai_api.schemas import load_chat_completion
 from app.openai_api.streaming import stream
 from app.openai_api.turns import turn_of
@@ -28,7 +29,8 @@ def create() -> Response:
     asked, known = current()
     body = read_json(asked.environ, settings.gateway.chat_completions.max_body_bytes)
     chat = load_chat_completion(body)
-    turn = turn_of(services, settings, chat, asked.environ, caller=known.caller, request_id=known.request_id)
+    others = others_of(body)
+    turn = turn_of(services, settings, chat, others, asked.environ, caller=known.caller, request_id=known.request_id)
     claim = idempotency.claim(services.sessions.answers, asked.environ, known.caller, asked.path, body)
     if isinstance(claim, KeptAnswer):
         return idempotency.replay(claim)
@@ -37,7 +39,8 @@ def create() -> Response:
         known.headers["x-openclaw-session-key"] = keys.for_header(turn.session_key)
         known.headers["x-openclaw-run-id"] = run.id
         render = stream if chat.get("stream") else _whole
-        return render(Delivery(run, asked.environ, chat, settings.gateway.chat_completions.reasoning, claim))
+        reasoning = settings.gateway.chat_completions.reasoning
+        return render(Delivery(run, asked.environ, chat, others.keys(), reasoning, claim))
     except BaseException:
         if claim is not None:
             claim.free()
@@ -54,5 +57,6 @@ def _whole(delivery: Delivery) -> Response:
     if ended.error is not None:
         raise delivery.told(ended.error)
     body = completion(run, delivery.model, ended, reasoning=delivery.reasoning)
-    delivery.keep(body, {"Content-Type": JSON})
-    return Response(body, content_type=JSON)
+    headers = {"Content-Type": JSON, **delivery.headers()}
+    delivery.keep(body, headers)
+    return Response(body, headers=headers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Any, NamedTuple
 
 from app.agents.registry import DEFAULT_MODEL
@@ -9,16 +10,22 @@ from app.agents.run import Run
 from app.errors import GatewayError, RunCancelled
 from app.http.client import ClientWatch
 from app.openai_api import idempotency
+from app.openai_api.other_fields import header_of, ignored_by
 from app.sessions import keys
 from app.sessions.answers import Claim
 
 
 class Delivery(NamedTuple):
-    """A run and how its caller wants it told. claim: of its Idempotency-Key, freed by whoever fails."""
+    """A run and how its caller wants it told.
+
+    others: names of the fields that the request's schema does not know. claim: of its Idempotency-Key, freed by whoever
+    fails.
+    """
 
     run: Run
     environ: dict[str, Any]
     chat: dict[str, Any]
+    others: Set[str]
     reasoning: bool
     claim: Claim | None
 
@@ -32,6 +39,10 @@ class Delivery(NamedTuple):
 
     def client_gone(self) -> None:
         self.run.cancel(RunCancelled("the client closed its connection"))
+
+    def headers(self) -> dict[str, str]:
+        """What an answer says of the run besides, as soon as it is known which model answers."""
+        return header_of(self.run, ignored_by(self.run, self.others))
 
     def keep(self, body: bytes, headers: dict[str, str]) -> None:
         if self.claim is not None:

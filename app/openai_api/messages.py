@@ -8,12 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from marshmallow import ValidationError, fields
 
+from app.openai_api.content import content_of
+from app.openai_api.tools import NO_CUSTOM_TOOLS
 from app.providers.stream import Message
 from app.sessions.history import STEP_BREAK
-
-_DETAILS = ("auto", "low", "high", "original")
 
 # Checking them holds up every other request meanwhile.
 MOST = 10_000
@@ -93,12 +94,12 @@ def _role(given: Any) -> str:
 
 
 def _instruction(given: Message) -> str:
-    content = _content(given)
+    content = content_of(given)
     return content if isinstance(content, str) else "".join(part["text"] for part in content)
 
 
 def _user(given: Message, _called: _Called) -> Message:
-    return _named(given, {"role": "user", "content": _content(given, images=True)})
+    return _named(given, {"role": "user", "content": content_of(given, shows=True)})
 
 
 def _assistant(given: Message, called: _Called) -> Message:
@@ -110,7 +111,7 @@ def _assistant(given: Message, called: _Called) -> Message:
     if refusal is not None and not isinstance(refusal, str):
         raise ValidationError({"refusal": ["must be a string"]})
     empty = calls or refusal
-    content = None if given.get("content") is None and empty else _content(given)
+    content = None if given.get("content") is None and empty else content_of(given)
     message: Message = {"role": "assistant", "content": content}
     if calls:
         message["tool_calls"] = calls
@@ -133,7 +134,7 @@ def _tool(given: Message, _called: _Called) -> Message:
     call_id = given.get("tool_call_id")
     if not isinstance(call_id, str) or not call_id:
         raise ValidationError({"tool_call_id": ["must name the tool call that this answers"]})
-    return {"role": "tool", "tool_call_id": call_id, "content": _content(given, images=True)}
+    return {"role": "tool", "tool_call_id": call_id, "content": content_of(given, shows=True)}
 
 
 def _legacy_function(given: Message, called: _Called) -> Message:
@@ -143,55 +144,10 @@ def _legacy_function(given: Message, called: _Called) -> Message:
         raise ValidationError({"name": ["must name the function that was called"]})
     if name not in called.latest:
         raise ValidationError({"name": [f"no earlier assistant message calls {name[:64]!r}"]})
-    return {"role": "tool", "tool_call_id": called.latest[name], "content": _content(given, images=True)}
+    return {"role": "tool", "tool_call_id": called.latest[name], "content": content_of(given, shows=True)}
 
 
 _READERS = {"user": _user, "assistant": _assistant, "tool": _tool, "function": _legacy_function}
-
-
-def _content(given: Message, *, images: bool = False) -> str | list[Message]:
-    content = given.get("content")
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list) or not content:
-        raise ValidationError({"content": ["must be a string or a list of content parts"]})
-    parts: list[Message] = []
-    for index, part in enumerate(content):
-        kind = part.get("type") if isinstance(part, dict) else None
-        if kind == "text" and isinstance(part.get("text"), str):
-            parts.append({"type": "text", "text": part["text"]})
-        elif kind == "refusal" and isinstance(part.get("refusal"), str):
-            parts.append({"type": "text", "text": part["refusal"]})
-        elif kind == "image_url" and images:
-            try:
-                parts.append({"type": "image_url", "image_url": _image(part.get("image_url"))})
-            except ValidationError as error:
-                raise ValidationError({"content": {index: {"image_url": error.messages}}}) from None
-        else:
-            reason = {
-                "text": "must hold a string in text",
-                "image_url": "images stand in messages of user and tool alone",
-                "input_audio": "audio is not supported",
-                "file": "files are not supported",
-            }.get(kind if isinstance(kind, str) else "", f"must be a part of type text{' or image_url' * images}")
-            raise ValidationError({"content": {index: [reason]}})
-    return parts
-
-
-def _image(given: Any) -> Message:
-    """The shape alone; ``app.openai_api.images`` looks at what is in it."""
-    if isinstance(given, str):
-        given = {"url": given}
-    if not isinstance(given, dict):
-        raise ValidationError("must be an object with a url")
-    if not isinstance(given.get("url"), str) or not given["url"]:
-        raise ValidationError({"url": ["must be a string: data:, http:// or https://"]})
-    image = {"url": given["url"]}
-    if given.get("detail") is not None:
-        if given["detail"] not in _DETAILS:
-            raise ValidationError({"detail": [f"must be one of {', '.join(_DETAILS)}"]})
-        image["detail"] = given["detail"]
-    return image
 
 
 def _tool_calls(given: Any) -> list[Message]:
@@ -206,6 +162,8 @@ def _tool_calls(given: Any) -> list[Message]:
         try:
             if not isinstance(call, dict) or not isinstance(call.get("id"), str) or not call["id"]:
                 raise ValidationError("must be an object with an id")
+            if call.get("type") == "custom":
+                raise ValidationError({"type": [NO_CUSTOM_TOOLS]})
             function = _function(call.get("function"), "function")
             calls.append({"id": call["id"], "type": "function", "function": function})
         except ValidationError as error:
@@ -214,13 +172,16 @@ def _tool_calls(given: Any) -> list[Message]:
 
 
 def _function(given: Any, where: str) -> Message:
-    if (
-        not isinstance(given, dict)
-        or not isinstance(given.get("name"), str)
-        or not isinstance(given.get("arguments", ""), str)
-    ):
+    """Clients leave arguments out where there are none, or send the object itself; model APIs want it as text."""
+    name, arguments = (given.get("name"), given.get("arguments")) if isinstance(given, dict) else (None, None)
+    if not isinstance(name, str) or not isinstance(arguments, str | dict | None):
         raise ValidationError({where: ["must be an object with the strings name and arguments"]})
-    return {"name": given["name"], "arguments": given.get("arguments", "")}
+    if isinstance(arguments, dict):
+        try:
+            arguments = orjson.dumps(arguments).decode()
+        except TypeError:
+            raise ValidationError({where: {"arguments": ["is nested too deeply"]}}) from None
+    return {"name": name, "arguments": arguments if arguments and arguments.strip() else "{}"}
 
 
 def _named(given: Message, message: Message) -> Message:

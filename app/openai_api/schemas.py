@@ -1,6 +1,7 @@
 """The body of ``POST /v1/chat/completions``.
 
-Source: https://platform.openai.com/docs/api-reference/chat/create. Unknown fields are accepted and ignored.
+Source: https://platform.openai.com/docs/api-reference/chat/create. Of fields that do not stand here see
+``other_fields``.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema, ValidationError
 
 from app.errors import InvalidRequest
-from app.http.fields import Flag, Number, Object, Refused, Stop, Text, first_fault
+from app.http.fields import Choice, Flag, Number, Object, Refused, Stop, Text, first_fault
 from app.openai_api.messages import Messages
 from app.openai_api.tools import CallerTools, ToolChoice, check_choice
+from app.providers import request_fields
 
 # Fields that go to the provider as they are.
 SAMPLING = (
@@ -27,10 +29,15 @@ SAMPLING = (
     "reasoning_effort",
     "logit_bias",
     "parallel_tool_calls",
+    *sorted(request_fields.OPENAI),
 )
 
+# Pairs of metadata, and characters of their names and values.
+MOST_PAIRS, MAX_KEY, MAX_VALUE = 16, 64, 512
+
 _LEGACY = "functions are not supported; use tools"
-_NO_AUDIO = "audio is not supported"
+_NO_AUDIO = "audio is not supported; answers are text"
+_NO_LOGPROBS = "log probabilities are not supported: an answer may span several calls of models"
 
 
 class ResponseFormat(Object):
@@ -42,8 +49,9 @@ class ResponseFormat(Object):
             described = form.get("json_schema")
             if not isinstance(described, dict) or not isinstance(described.get("name"), str):
                 raise ValidationError({"json_schema": ["must be an object with a name and a schema"]})
-            if not isinstance(described.get("schema", {}), dict):
+            if not isinstance(described.get("schema"), dict | None):
                 raise ValidationError({"json_schema": {"schema": ["must be an object, a JSON schema"]}})
+            return {**form, "json_schema": _without_nulls(described)}
         return form
 
 
@@ -53,6 +61,23 @@ class StreamOptions(Object):
         if not isinstance(options.get("include_usage"), bool | None):
             raise ValidationError({"include_usage": ["must be true or false"]})
         return options
+
+
+def _without_nulls(given: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if value is not None}
+
+
+class Metadata(Object):
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:
+        pairs = _without_nulls(super()._deserialize(value, attr, data, **kwargs))
+        if len(pairs) > MOST_PAIRS:
+            raise ValidationError(f"must hold {MOST_PAIRS} pairs at most")
+        for name, text in pairs.items():
+            if len(name) > MAX_KEY:
+                raise ValidationError(f"must have names of {MAX_KEY} characters at most")
+            if not isinstance(text, str) or len(text) > MAX_VALUE:
+                raise ValidationError({name: [f"must be a string of {MAX_VALUE} characters at most"]})
+        return pairs
 
 
 class ChatCompletionSchema(Schema):
@@ -76,9 +101,18 @@ class ChatCompletionSchema(Schema):
     response_format = ResponseFormat()
     reasoning_effort = Text()
     logit_bias = Object()
-    logprobs = Refused("log probabilities are not supported", False)
+    verbosity = Choice("low", "medium", "high")
+    service_tier = Text()
+    safety_identifier = Text(128)
+    prompt_cache_key = Text()
+    prompt_cache_retention = Text()
+    prompt_cache_options = Object()
+    prediction = Object()
+    metadata = Metadata()
+    logprobs = Refused(_NO_LOGPROBS, False)
+    top_logprobs = Refused(_NO_LOGPROBS, 0)
     audio = Refused(_NO_AUDIO)
-    modalities = Refused('must be ["text"]', ["text"], [])
+    modalities = Refused('must be ["text"]: audio is not supported', ["text"], [])
     parallel_tool_calls = Flag()
     tools = CallerTools()
     tool_choice = ToolChoice()
@@ -86,7 +120,7 @@ class ChatCompletionSchema(Schema):
     function_call = Refused(_LEGACY, "none", "auto")
 
 
-_FIELDS = frozenset(ChatCompletionSchema._declared_fields)
+FIELDS = frozenset(ChatCompletionSchema._declared_fields)
 
 
 @lru_cache(maxsize=256)
@@ -98,9 +132,9 @@ def _schema(present: frozenset[str]) -> ChatCompletionSchema:
 def load_chat_completion(body: dict[str, Any]) -> dict[str, Any]:
     """The checked fields of a request body, nulls left out. Raises InvalidRequest with the first fault's path."""
     try:
-        loaded: dict[str, Any] = _schema(_FIELDS.intersection(body)).load(body)
+        loaded: dict[str, Any] = _schema(FIELDS.intersection(body)).load(body)
         if "tool_choice" in loaded:
-            check_choice(loaded)
+            check_choice(loaded, body["tool_choice"])
     except ValidationError as error:
         path, reason = first_fault(error.messages)
         raise InvalidRequest(f"{path}: {reason}", param=path) from None

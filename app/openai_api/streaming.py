@@ -42,8 +42,9 @@ def stream(delivery: Delivery) -> Response:
         watch.close()
         raise delivery.told(first[0].error)
 
-    answer = _Stream(delivery)
-    response = Response(answer.blocks(first), headers=STREAM_HEADERS)
+    headers = {**STREAM_HEADERS, **delivery.headers()}
+    answer = _Stream(delivery, headers)
+    response = Response(answer.blocks(first), headers=headers)
 
     @response.call_on_close
     def _closed() -> None:
@@ -57,8 +58,9 @@ def stream(delivery: Delivery) -> Response:
 class _Stream:
     """A run on its way to a caller as server-sent events."""
 
-    def __init__(self, delivery: Delivery) -> None:
+    def __init__(self, delivery: Delivery, headers: dict[str, str]) -> None:
         self._delivery = delivery
+        self._headers = headers
         include_usage = bool(delivery.chat.get("stream_options", {}).get("include_usage"))
         self._chunks = Chunks(delivery.run, delivery.model, include_usage=include_usage)
         # Everything so far, for an answer that is kept.
@@ -102,7 +104,7 @@ class _Stream:
 
     def _keep(self, ended: Ended, last: bytes) -> None:
         if ended.error is None:
-            self._delivery.keep(b"".join(self._sent) + last, STREAM_HEADERS)
+            self._delivery.keep(b"".join(self._sent) + last, self._headers)
 
     def _rendered(self, events: list[Event]) -> bytes:
         rendered = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,9 @@ from app.config import Settings
 from app.config.settings import ModelChoice
 from app.errors import InvalidRequest, ModelNotFound
 from app.openai_api import images
+from app.openai_api.other_fields import passable
 from app.openai_api.schemas import sampling_of
+from app.openai_api.tools import choice_of
 from app.providers.images import has_images
 from app.services import Services
 from app.sessions import keys
@@ -22,12 +25,16 @@ def turn_of(
     services: Services,
     settings: Settings,
     chat: dict[str, Any],
+    others: Mapping[str, Any],
     environ: dict[str, Any],
     *,
     caller: Caller,
     request_id: str,
 ) -> Turn:
-    """The turn that a chat completion asks for. Raises InvalidRequest, ModelNotFound, Forbidden."""
+    """The turn that a chat completion asks for. others: as ``others_of``.
+
+    Raises InvalidRequest, ModelNotFound, Forbidden.
+    """
     wanted_key = _header(environ, "HTTP_X_OPENCLAW_SESSION_KEY")
     if wanted_key:
         if caller.mode == "trusted-proxy":
@@ -54,6 +61,12 @@ def turn_of(
     prepare = None
     if has_images(conversation.messages):
         prepare = partial(images.resolve, conversation, settings.gateway.chat_completions.images)
+    model = _model(services, environ, caller)
+    sampling = sampling_of(chat)
+    if others:
+        first = (model or agent.model).primary
+        sampling.update(passable(others, lambda: services.catalogue.taken(first)))
+    choice, allowed = choice_of(chat)
     return Turn(
         agent=agent,
         session_key=key,
@@ -61,10 +74,12 @@ def turn_of(
         messages=conversation.messages,
         prepare=prepare,
         instructions=conversation.instructions,
-        sampling=sampling_of(chat),
+        sampling=sampling,
         tools=chat.get("tools", ()),
-        tool_choice=chat.get("tool_choice"),
-        model=_model(services, environ, caller),
+        tool_choice=choice,
+        allowed=allowed,
+        metadata=chat.get("metadata"),
+        model=model,
         admin=ADMIN in caller.scopes,
         identity=caller.identity,
         channel=_header(environ, "HTTP_X_OPENCLAW_MESSAGE_CHANNEL"),

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from app import text_files
 from app.config.settings import Images
 from app.errors import InvalidRequest
-from app.gateway_ws import attachments
 from app.gateway_ws.attachments import MAX_CHARACTERS, MOST, Attachments
 from tests.conftest import StartGateway
 from tests.gateway_ws.client import Refused, connected
@@ -162,7 +162,7 @@ def test_no_content(given: dict[str, Any], reason: str) -> None:
 )
 def test_bad_base64(monkeypatch: pytest.MonkeyPatch, kind: str, block: int, encoded: str) -> None:
     """Base64 is strict: padded, without breaks, its own alphabet, wherever the fault stands."""
-    monkeypatch.setattr(attachments, "BLOCK", block)
+    monkeypatch.setattr(text_files, "BLOCK", block)
     assert refused({"mimeType": kind, "content": encoded}).startswith("is not base64: ")
     assert refused({"mimeType": kind, "content": f"AAAAAAAA{encoded}"}).startswith("is not base64: ")
 

@@ -8,7 +8,7 @@ import orjson
 import pytest
 from marshmallow import ValidationError, fields
 
-from app.http.fields import Flag, Number, Object, Refused, Stop, Text
+from app.http.fields import Choice, Flag, Number, Object, Refused, Stop, Text
 
 
 def load(field: fields.Field[Any], value: Any) -> Any:
@@ -22,7 +22,7 @@ def refusal(field: fields.Field[Any], value: Any) -> str:
     return str(message)
 
 
-@pytest.mark.parametrize("field", [Number(0, 2), Flag(), Text(), Object(), Stop(), Refused("no")])
+@pytest.mark.parametrize("field", [Number(0, 2), Flag(), Choice("a"), Text(5), Object(), Stop(), Refused("no")])
 def test_null_is_the_same_as_absent(field: fields.Field[Any]) -> None:
     """Every optional field takes null."""
     assert load(field, None) is None
@@ -130,3 +130,17 @@ def test_a_refused_field_has_harmless_values() -> None:
     assert [load(field, value) for value in (False, "auto", [])] == [None, None, None]
     for value in (True, 0, "", "none", [1], {}, 0.0):
         assert refusal(field, value) == "not here"
+
+
+def test_a_text_has_its_length() -> None:
+    """The bound belongs to what is allowed."""
+    assert load(Text(3), "abc") == "abc"
+    assert refusal(Text(3), "abcd") == "must have 3 characters at most"
+
+
+@pytest.mark.parametrize("value", ["c", 1, "", None])
+def test_one_of_some_values(value: Any) -> None:
+    """By value and type; the message lists them."""
+    assert load(Choice("a", True), "a") == "a"
+    if value is not None:
+        assert refusal(Choice("a", True), value) == "must be one of a, true"

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from marshmallow import ValidationError
 
 from app.openai_api.messages import Conversation, Messages
+from app.openai_api.tools import NO_CUSTOM_TOOLS
 
 
 def load(*messages: Any) -> Conversation:
@@ -178,14 +179,16 @@ def test_faults_name_their_field(message: Any, fault: Any) -> None:
 @pytest.mark.parametrize(
     ("part", "reason"),
     [
-        (5, "must be a part of type text or image_url"),
-        ({}, "must be a part of type text or image_url"),
-        ({"type": "video"}, "must be a part of type text or image_url"),
-        ({"type": ["text"], "text": "a"}, "must be a part of type text or image_url"),
+        (5, "must be a part of type text, image_url or file"),
+        ({}, "must be a part of type text, image_url or file"),
+        ({"type": "video"}, "must be a part of type text, image_url or file"),
+        ({"type": ["text"], "text": "a"}, "must be a part of type text, image_url or file"),
         ({"type": "text"}, "must hold a string in text"),
         ({"type": "text", "text": 5}, "must hold a string in text"),
-        ({"type": "input_audio"}, "audio is not supported"),
-        ({"type": "file"}, "files are not supported"),
+        ({"type": "input_text", "text": None}, "must hold a string in text"),
+        ({"type": "refusal"}, "must hold a string in refusal"),
+        ({"type": "input_audio"}, "audio is not supported; send what is said in it as text"),
+        ({"type": "video_url"}, "video is not supported; send pictures of it as image_url"),
     ],
 )
 def test_a_part_that_is_not_taken(part: Any, reason: str) -> None:
@@ -217,7 +220,7 @@ def test_images_of_users_and_tools() -> None:
 @pytest.mark.parametrize("role", ["system", "developer", "assistant"])
 def test_images_of_others(role: str) -> None:
     """Who does not see can't show: other roles hold text alone."""
-    reason = "images stand in messages of user and tool alone"
+    reason = "images and files stand in messages of user and tool alone"
     assert faults(user(), {"role": role, "content": [PARTS[0], IMAGE]}) == {1: {"content": {1: [reason]}}}
 
 
@@ -255,9 +258,10 @@ def test_an_image_of_another_shape(image: Any, fault: Any) -> None:
             {0: {"function": ["must be an object with the strings name and arguments"]}},
         ),
         (
-            [{"id": "c", "function": {"name": "f", "arguments": {}}}],
+            [{"id": "c", "function": {"name": "f", "arguments": [1]}}],
             {0: {"function": ["must be an object with the strings name and arguments"]}},
         ),
+        ([{"id": "c", "type": "custom", "custom": {}}], {0: {"type": [NO_CUSTOM_TOOLS]}}),
     ],
 )
 def test_faults_of_tool_calls(calls: Any, fault: Any) -> None:
@@ -270,14 +274,29 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
+KINDS = ["text", "input_text", "output_text", "refusal", "file", "input_file", "image_url", "input_image", "video_url"]
+DATA = st.sampled_from(
+    ["data:text/plain;base64,aGk=", "aGk=", "data:text/plain;base64,/w==", "data:application/pdf;base64,aA=="]
+)
+FILES = st.fixed_dictionaries(
+    {}, optional={"file_data": JSON | DATA, "filename": JSON | st.just("a.txt"), "file_id": JSON}
+)
 ALMOST = st.fixed_dictionaries(
     {"role": st.sampled_from(["system", "developer", "user", "assistant", "tool", "function", "robot"])},
     optional={
         "content": JSON
         | st.lists(
             st.fixed_dictionaries(
-                {"type": st.sampled_from(["text", "refusal", "file", "image_url"]) | JSON},
-                optional={"text": JSON, "refusal": JSON, "image_url": JSON},
+                {"type": st.sampled_from(KINDS) | JSON},
+                optional={
+                    "text": JSON,
+                    "refusal": JSON,
+                    "image_url": JSON,
+                    "detail": JSON,
+                    "file": JSON | FILES,
+                    "file_data": JSON | DATA,
+                    "filename": JSON | st.just("a.txt"),
+                },
             )
         ),
         "name": JSON,
@@ -300,6 +319,38 @@ def test_any_value_is_loaded_or_refused(value: Any) -> None:
     assert isinstance(loaded.instructions, str)
     assert all(message["role"] in ("user", "assistant", "tool") for message in loaded.messages)
     assert loaded.messages
+
+
+DEEP: Any = {}
+for _ in range(300):
+    DEEP = {"a": DEEP}
+
+
+@pytest.mark.parametrize(
+    ("given_arguments", "arguments"),
+    [
+        ({}, "{}"),
+        ({"arguments": None}, "{}"),
+        ({"arguments": " "}, "{}"),
+        ({"arguments": {"a": "é"}}, '{"a":"é"}'),
+        ({"arguments": " {} "}, " {} "),
+    ],
+)
+@pytest.mark.parametrize("kind", [{}, {"type": None}, {"type": "function"}])
+def test_arguments_as_clients_send_them(given_arguments: Any, arguments: str, kind: Any) -> None:
+    """None at all, null, nothing, or an object in place of its text; the type may be left out."""
+    function = {"name": "f", **given_arguments}
+    sent = {"role": "assistant", "content": None, "tool_calls": [{"id": "c", **kind, "function": function}]}
+    (call,) = load(user(), sent).messages[1]["tool_calls"]
+    assert call == {"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    legacy = load(user(), {"role": "assistant", "function_call": function}).messages[1]["tool_calls"]
+    assert legacy[0]["function"]["arguments"] == arguments
+
+
+def test_arguments_that_are_nested_too_deeply() -> None:
+    """They could not be sent on."""
+    sent = {"role": "assistant", "tool_calls": [{"id": "c", "function": {"name": "f", "arguments": DEEP}}]}
+    assert faults(user(), sent) == {1: {"tool_calls": {0: {"function": {"arguments": ["is nested too deeply"]}}}}}
 
 
 def test_too_many_calls_in_one_message() -> None:

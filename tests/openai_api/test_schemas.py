@@ -37,12 +37,43 @@ def test_the_least_body() -> None:
 def test_nulls_and_unknown_fields_are_left_out() -> None:
     """SDKs send null for what was not set, and fields that this version doesn't know."""
     fields = set(ChatCompletionSchema._declared_fields) - {"messages"}
-    assert load(**dict.fromkeys(fields), foo=1, metadata={"a": 1}, store=False) == load()
+    assert load(**dict.fromkeys(fields), foo=1, store=False) == load()
+
+
+def test_null_inside_a_field_is_absent() -> None:
+    """Whoever fills every member of an object in says nothing by it."""
+    form = {"type": "json_schema", "json_schema": {"name": "n", "schema": None, "strict": None}}
+    assert load(response_format=form)["response_format"] == {"type": "json_schema", "json_schema": {"name": "n"}}
+    assert load(stream_options={"include_usage": None})
+    assert load(metadata={"a": None, "b": "c"})["metadata"] == {"b": "c"}
+
+
+@pytest.mark.parametrize("metadata", [{}, {"a": ""}, {"k" * 64: "v" * 512}, {str(n): "v" for n in range(16)}])
+def test_metadata_that_is_taken(metadata: dict[str, str]) -> None:
+    """Up to sixteen pairs, names of 64 and values of 512 characters."""
+    assert load(metadata=metadata)["metadata"] == metadata
+
+
+@pytest.mark.parametrize(
+    ("metadata", "param"),
+    [
+        ([], "metadata"),
+        ({str(n): "v" for n in range(17)}, "metadata"),
+        ({"k" * 65: "v"}, "metadata"),
+        ({"a": "v" * 513}, "metadata.a"),
+        ({"a": 1}, "metadata.a"),
+    ],
+)
+def test_metadata_that_is_not_taken(metadata: Any, param: str) -> None:
+    """Whoever stores it elsewhere by the API's rules must not lose a part of it here."""
+    assert refusal(metadata=metadata)[0] == param
 
 
 def test_harmless_values_are_taken() -> None:
     """What says nothing but the default passes."""
-    assert load(n=1, logprobs=False, stop="", modalities=["text"], tools=[], tool_choice="auto", functions=[]) == {
+    assert load(
+        n=1, logprobs=False, top_logprobs=0, stop="", modalities=["text"], tools=[], tool_choice="auto", functions=[]
+    ) == {
         "messages": Conversation("", MESSAGES, [0]),
         "stop": [],
         "tools": [],
@@ -65,6 +96,14 @@ def test_harmless_values_are_taken() -> None:
         ("stream", ["true", 1, 0, "yes"]),
         ("stream_options", [True, [], "usage"]),
         ("logprobs", [True, 1]),
+        ("top_logprobs", [1, 20, True, "5"]),
+        ("verbosity", ["loud", "", 1, ["low"]]),
+        ("service_tier", [1, ["auto"]]),
+        ("safety_identifier", ["x" * 129, 5]),
+        ("prompt_cache_key", [5]),
+        ("prompt_cache_retention", [24]),
+        ("prompt_cache_options", ["24h", []]),
+        ("prediction", ["text", []]),
         ("audio", [{}, {"voice": "alloy"}]),
         ("modalities", [["text", "audio"], ["audio"], "text"]),
         ("tools", [{}, "f", True]),
@@ -102,7 +141,7 @@ def test_no_messages_at_all() -> None:
         ({"messages": [5]}, "messages[0]"),
         (
             {"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "file"}]}]},
-            "messages[0].content[1]",
+            "messages[0].content[1].file",
         ),
         ({"messages": [{"role": "assistant", "tool_calls": [{"id": "c"}]}]}, "messages[0].tool_calls[0].function"),
         ({"response_format": {"type": "xml"}}, "response_format.type"),
@@ -134,6 +173,13 @@ def test_what_goes_to_the_provider() -> None:
         "reasoning_effort": "low",
         "logit_bias": {"50256": -100},
         "parallel_tool_calls": False,
+        "verbosity": "low",
+        "service_tier": "flex",
+        "safety_identifier": "x" * 128,
+        "prompt_cache_key": "k",
+        "prompt_cache_retention": "24h",
+        "prompt_cache_options": {"mode": "explicit", "ttl": "30m"},
+        "prediction": {"type": "content", "content": "text"},
     }
     chat = load(
         **sampling,
@@ -144,6 +190,7 @@ def test_what_goes_to_the_provider() -> None:
         stream=True,
         stream_options={"include_usage": True},
         n=1,
+        metadata={"a": "b"},
     )
     assert sampling_of(chat) == sampling
 
@@ -205,9 +252,6 @@ def loaded_or_refused(body: dict[str, Any]) -> dict[str, Any] | InvalidRequest:
 @pytest.mark.parametrize("key", ["response_format", "logit_bias", "metadata"])
 @pytest.mark.parametrize("depth", [300, 900])
 def test_a_deep_body_is_no_fault_of_ours(key: str, depth: int) -> None:
-    """What is nested deeper than it could be sent on is the caller's mistake, or ignored with its field."""
+    """What is nested deeper than it could be sent on is the caller's mistake."""
     deep = orjson.loads('{"type":"text","a":' + "[" * depth + "]" * depth + "}")
-    if key == "metadata":
-        assert load(**{key: deep}) == load()
-    else:
-        assert refusal(**{key: deep}) == (key, f"{key}: is nested too deeply")
+    assert refusal(**{key: deep}) == (key, f"{key}: is nested too deeply")

@@ -12,7 +12,7 @@ from marshmallow import ValidationError
 
 from app.errors import InvalidRequest
 from app.openai_api.schemas import load_chat_completion, sampling_of
-from app.openai_api.tools import MAX_SIZE, MOST, CallerTools, ToolChoice
+from app.openai_api.tools import MAX_SIZE, MOST, NO_CUSTOM_TOOLS, Allowed, CallerTools, ToolChoice, choice_of
 from tests.openai_api.test_messages import JSON
 
 MESSAGES = [{"role": "user", "content": "hi"}]
@@ -65,8 +65,16 @@ def test_names_that_are_taken(name: str) -> None:
         ("f", "tools", "must be a list of tools"),
         ([tool(), 5], "tools[1]", "must be an object"),
         ([tool(), None], "tools[1]", "must be an object"),
-        ([tool(), {"function": {"name": "g"}}], "tools[1].type", 'must be "function"'),
-        ([{"type": "custom", "custom": {"name": "g"}}], "tools[0].type", 'must be "function"'),
+        ([tool(), {"type": "web_search"}], "tools[1].type", 'must be "function"'),
+        ([{"type": "custom", "custom": {"name": "g"}}], "tools[0].type", NO_CUSTOM_TOOLS),
+        (
+            [tool(), {"type": "function", "name": "a b"}],
+            "tools[1].name",
+            "must be letters, digits, _ and -, 64 at most",
+        ),
+        ([{"name": "g", "parameters": []}], "tools[0].parameters", "must be an object, a JSON schema"),
+        ([tool("a"), {"name": "a"}], "tools[1].name", "a is the name of an earlier tool"),
+        ([{"function": {}, "name": "a"}], "tools[0].function", "must be an object with a name"),
         ([{"type": ["function"]}], "tools[0].type", 'must be "function"'),
         ([{"type": "function"}], "tools[0].function", "must be an object with a name"),
         ([{"type": "function", "function": "f"}], "tools[0].function", "must be an object with a name"),
@@ -87,6 +95,31 @@ def test_a_fault_is_told_with_its_path(tools: Any, param: str, reason: str) -> N
 def test_names_that_are_not_taken(name: Any) -> None:
     """Every model API must be able to take a name."""
     assert refusal(tools=[tool(name)])[0] == "tools[0].function.name"
+
+
+FULL = {"name": "f", "description": "d", "parameters": {"type": "object"}, "strict": True}
+
+
+@pytest.mark.parametrize(
+    "given_tool",
+    [
+        {"type": "function", **FULL},
+        {**FULL},
+        {"type": None, **FULL, "function": None},
+        {"function": FULL},
+        {"type": None, "function": FULL},
+    ],
+)
+def test_tools_in_the_forms_of_other_apis(given_tool: Any) -> None:
+    """Without the wrapper, without the type, or both: it is the same tool."""
+    assert load(tools=[given_tool])["tools"] == [{"type": "function", "function": FULL}]
+
+
+def test_a_tool_of_anthropics_api() -> None:
+    """Its schema has another name there."""
+    assert load(tools=[{"name": "f", "input_schema": {"type": "object"}}])["tools"] == [
+        tool("f", parameters={"type": "object"})
+    ]
 
 
 def test_how_many_tools() -> None:
@@ -144,8 +177,81 @@ def test_a_choice_is_brought_to_one_shape() -> None:
 
 
 @pytest.mark.parametrize(
-    "choice", ["any", "", 5, True, [], {}, {"type": "function"}, {"type": "function", "function": {}}, {"type": "auto"},
-               {"type": "function", "function": {"name": 5}}, {"function": {"name": "f"}}, {"type": "allowed_tools"}],
+    ("given_choice", "choice"),
+    [
+        ("any", "required"),
+        ({"type": "auto"}, "auto"),
+        ({"type": "none"}, "none"),
+        ({"type": "required"}, "required"),
+        ({"type": "any", "disable_parallel_tool_use": True}, "required"),
+        ({"type": "function", "name": "f"}, tool("f")),
+        ({"type": "tool", "name": "f"}, tool("f")),
+    ],
+)
+def test_choices_in_the_forms_of_other_apis(given_choice: Any, choice: Any) -> None:
+    """They are read as the chat API's."""
+    assert load(tools=[tool("f")], tool_choice=given_choice)["tool_choice"] == choice
+
+
+def test_a_demanded_tool_is_named_where_it_stands() -> None:
+    """The path is that of the form in which it came."""
+    for kind in ("function", "tool"):
+        assert refusal(tools=[tool("f")], tool_choice={"type": kind, "name": "g"})[0] == "tool_choice.name"
+
+
+@pytest.mark.parametrize("form", ["chat", "responses"])
+@pytest.mark.parametrize("flat", [False, True])
+@pytest.mark.parametrize("mode", ["auto", "required", None])
+def test_tools_that_are_allowed(form: str, flat: bool, mode: str | None) -> None:
+    """In either form, of the list and of its tools."""
+    named = {"type": "function", "name": "f"} if flat else tool("f")
+    listed = {"mode": mode, "tools": [named, {**named, "type": None}]}
+    given_choice = {"type": "allowed_tools", **({"allowed_tools": listed} if form == "chat" else listed)}
+    chat = load(tools=[tool("f"), tool("g")], tool_choice=given_choice)
+    assert choice_of(chat) == (mode or "auto", frozenset({"f"}))
+
+
+@pytest.mark.parametrize("choice", [None, "auto", "none", tool("f")])
+def test_a_choice_that_allows_all(choice: Any) -> None:
+    """Any other choice has no list."""
+    assert choice_of(load(tools=[tool("f")], tool_choice=choice)) == (choice, None)
+
+
+@pytest.mark.parametrize(
+    ("listed", "path"),
+    [
+        ({}, ".tools"),
+        ({"tools": []}, ".tools"),
+        ({"tools": "f"}, ".tools"),
+        ({"tools": [tool("f")] * 129}, ".tools"),
+        ({"tools": [tool("f")], "mode": "none"}, ".mode"),
+        ({"tools": [tool("f")], "mode": ["auto"]}, ".mode"),
+        ({"tools": [tool("f"), 5]}, ".tools[1]"),
+        ({"tools": [tool("f"), {"type": "custom", "name": "g"}]}, ".tools[1]"),
+        ({"tools": [tool("f"), {"type": "function"}]}, ".tools[1]"),
+        ({"tools": [tool("f"), tool("h")]}, ".tools[1].function.name"),
+        ({"tools": [tool("f"), {"type": "function", "name": "h"}]}, ".tools[1].name"),
+    ],
+)
+def test_lists_that_are_not_taken(listed: Any, path: str) -> None:
+    """The param leads to the fault, in either form of the list."""
+    tools = [tool("f"), tool("g")]
+    for inner, choice in (("", listed), (".allowed_tools", {"allowed_tools": listed})):
+        assert refusal(tools=tools, tool_choice={"type": "allowed_tools", **choice})[0] == f"tool_choice{inner}{path}"
+    assert refusal(tools=tools, tool_choice={"type": "allowed_tools", "allowed_tools": 5})[0] == (
+        "tool_choice.allowed_tools"
+    )
+
+
+def test_custom_tools_can_not_be_chosen() -> None:
+    """The reason is that of the tools themselves."""
+    choice = {"type": "custom", "custom": {"name": "f"}}
+    assert refusal(tools=[tool("f")], tool_choice=choice) == ("tool_choice.type", NO_CUSTOM_TOOLS)
+
+
+@pytest.mark.parametrize(
+    "choice", ["all", "", 5, True, [], {}, {"type": "function"}, {"type": "function", "function": {}}, {"type": "all"},
+               {"type": "function", "function": {"name": 5}}, {"function": {"name": "f"}}, {"type": ["auto"]}],
 )  # fmt: skip
 def test_choices_that_are_not_taken(choice: Any) -> None:
     """Anything else is refused with what is allowed."""
@@ -193,7 +299,11 @@ def test_tools_are_no_sampling() -> None:
 ALMOST = st.fixed_dictionaries(
     {},
     optional={
-        "type": st.just("function") | JSON,
+        "type": st.sampled_from(["function", "tool", "allowed_tools", "custom", "any"]) | JSON,
+        "name": st.sampled_from(["f", "g"]) | JSON,
+        "mode": st.just("required") | JSON,
+        "tools": st.lists(st.just({"type": "function", "name": "f"}) | JSON, max_size=2) | JSON,
+        "allowed_tools": JSON,
         "function": st.fixed_dictionaries(
             {},
             optional={
@@ -221,6 +331,7 @@ def test_anything_is_loaded_or_refused(tools: Any, choice: Any) -> None:
         orjson.dumps(error.messages, option=orjson.OPT_NON_STR_KEYS)
     try:
         chosen = ToolChoice().deserialize(choice)
-        assert chosen in (None, "none", "auto", "required") or set(chosen) == {"type", "function"}
+        named = isinstance(chosen, dict) and set(chosen) == {"type", "function"}
+        assert chosen in (None, "none", "auto", "required") or named or isinstance(chosen, Allowed)
     except ValidationError as error:
-        orjson.dumps(error.messages)
+        orjson.dumps(error.messages, option=orjson.OPT_NON_STR_KEYS)

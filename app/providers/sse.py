@@ -28,6 +28,7 @@ MOST_TOKENS = 10**12
 _BOM = b"\xef\xbb\xbf"
 # What proxies and servers send to show that they are alive, as an event's name or as its whole data.
 _SIGNS_OF_LIFE = frozenset({b"ping", b"keepalive", b"keep-alive", b"heartbeat"})
+_DONE = b"[DONE]"
 _NO_JSON = object()
 
 
@@ -57,23 +58,25 @@ class Events:
         for line in chain([next(lines, b"").removeprefix(_BOM)], lines):
             if line.startswith(b"data:"):
                 data = line[5:].strip()
-                if data.startswith(b":"):
-                    pass  # a comment that a proxy has packed
-                elif data == b"[DONE]":
+                if self._waiting and data != _DONE:
+                    self._wait(data)
+                elif data == _DONE:
                     yield from self._waited(name)
                     self._end()
-                elif self._waiting:
-                    self._wait(data)
-                elif data:
+                elif data and not data.startswith(b":"):  # else a comment that a proxy has packed
                     # Nearly every event is one line, and is told before the blank line behind it has come.
                     try:
                         parsed = orjson.loads(data)
                     except orjson.JSONDecodeError:
                         self._wait(data)
                     else:
-                        yield from self._objects(parsed, name)
+                        if type(parsed) is dict and not name:
+                            self._any = True
+                            yield parsed
+                        else:
+                            yield from self._objects(parsed, name)
             elif not line.strip():
-                if not self._plain:
+                if self._waiting and not self._plain:
                     yield from self._waited(name)
                 name = b""
             elif self._waiting:

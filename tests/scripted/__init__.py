@@ -33,6 +33,7 @@ Steps, all frozen:
     Empty()                            200 and nothing but the stream's end
     ErrorInStream(message, tokens=(), kind="server_error")    tokens, then an error of this type
     RawStream(*pieces)                 an event stream of exactly these bytes, each piece written on its own
+    RawHttp(data)                      these bytes from the status line on, then closed
     Status(code, message="scripted", headers={}, body=None, kind="scripted_error")   an error envelope, or this body
     JsonReply(content, finish="stop", usage=None)             a whole chat.completion as application/json, on any path
     Cut(after_tokens=1, reset=False)   closed in the middle; a reset may also lose what the client hasn't read yet
@@ -53,6 +54,7 @@ from tests.scripted.steps import (
     HangAfterHeaders,
     JsonReply,
     NoFinish,
+    RawHttp,
     RawStream,
     Reply,
     Status,
@@ -68,6 +70,7 @@ __all__ = [
     "HangAfterHeaders",
     "JsonReply",
     "NoFinish",
+    "RawHttp",
     "RawStream",
     "Received",
     "Reply",

@@ -72,6 +72,11 @@ class Exchange:
         while not event.is_set():
             self.pause(HOLD_POLL_MS / 1000)
 
+    def raw(self, data: bytes) -> None:
+        """These bytes as the answer, status line and all, and the end of the connection."""
+        self._write(data)
+        raise ProviderCuts
+
     def cut(self, reset: bool) -> None:
         if reset:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -125,6 +125,14 @@ class RawStream:
 
 
 @dataclass(frozen=True)
+class RawHttp:
+    data: bytes
+
+    def play(self, exchange: Exchange) -> None:
+        exchange.raw(self.data)
+
+
+@dataclass(frozen=True)
 class Status:
     code: int
     message: str = "scripted"

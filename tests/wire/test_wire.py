@@ -11,11 +11,22 @@ import pytest
 
 from tests.live.gateway import Answer, Gateway
 from tests.scripted import RawHttp, ScriptedProvider, Status
-from tests.wire import answers, errors, formats, framing, requests, state, state_blocks, tool_calls, usage
+from tests.wire import (
+    answers,
+    errors,
+    formats,
+    framing,
+    requests,
+    requests_formats,
+    state,
+    state_blocks,
+    tool_calls,
+    usage,
+)
 from tests.wire.case import Case
 from tests.wire.scene import config
 
-KINDS = (answers, errors, formats, framing, requests, state, state_blocks, tool_calls, usage)
+KINDS = (answers, errors, formats, framing, requests, requests_formats, state, state_blocks, tool_calls, usage)
 CASES = {f"{kind.__name__.rpartition('.')[2]}: {name}": case for kind in KINDS for name, case in kind.CASES.items()}
 
 

@@ -15,6 +15,50 @@ PROVIDERS: dict[str, dict[str, Any]] = {
     "an-second": {"api": "anthropic-messages"},
     "re-second": {"api": "openai-responses"},
     "no-usage": {"model": {"compat": {"supportsUsageInStreaming": False}}},
+    "mistral": {
+        "model": {
+            "compat": {
+                "requiresMistralToolIds": True,
+                "requiresAssistantAfterToolResult": True,
+                "requiresToolResultName": True,
+            }
+        }
+    },
+    "plain": {
+        "model": {"compat": {"requiresStringContent": True, "strictMessageKeys": True, "supportsTemperature": False}}
+    },
+    "deep": {
+        "model": {
+            "reasoning": True,
+            "compat": {"thinkingFormat": "deepseek", "requiresReasoningContentOnAssistantMessages": True},
+        }
+    },
+    "as-text": {"model": {"reasoning": True, "compat": {"requiresThinkingAsText": True}}},
+    "zai": {"model": {"reasoning": True, "compat": {"thinkingFormat": "zai", "zaiToolStream": True}}},
+    "qwen": {"model": {"reasoning": True, "compat": {"thinkingFormat": "qwen"}}},
+    "template": {"model": {"reasoning": True, "compat": {"thinkingFormat": "qwen-chat-template"}}},
+    "router": {
+        "model": {
+            "reasoning": True,
+            "compat": {
+                "thinkingFormat": "openrouter",
+                "supportedReasoningEfforts": ["low", "high"],
+                "reasoningEffortMap": {"xhigh": "MAX"},
+                "openRouterRouting": {"order": ["anthropic"], "allow_fallbacks": False},
+                "maxTokensField": "max_completion_tokens",
+            },
+        }
+    },
+    "no-tools": {"model": {"compat": {"supportsTools": False}}},
+    "gemini": {
+        "model": {
+            "compat": {
+                "unsupportedToolSchemaKeywords": ["additionalProperties", "$schema"],
+                "supportsStrictMode": False,
+            }
+        }
+    },
+    "html": {"model": {"compat": {"toolCallArgumentsEncoding": "html-entities"}}},
 }
 # Agents with tools of their own, and whose provider they share.
 READERS = {"coder": "main", "an-coder": "an", "re-coder": "re"}

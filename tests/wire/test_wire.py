@@ -13,6 +13,7 @@ from tests.live.gateway import Answer, Gateway
 from tests.scripted import RawHttp, ScriptedProvider, Status
 from tests.wire import (
     answers,
+    compat,
     errors,
     formats,
     framing,
@@ -26,7 +27,7 @@ from tests.wire import (
 from tests.wire.case import Case
 from tests.wire.scene import config
 
-KINDS = (answers, errors, formats, framing, requests, requests_formats, state, state_blocks, tool_calls, usage)
+KINDS = (answers, compat, errors, formats, framing, requests, requests_formats, state, state_blocks, tool_calls, usage)
 CASES = {f"{kind.__name__.rpartition('.')[2]}: {name}": case for kind in KINDS for name, case in kind.CASES.items()}
 
 

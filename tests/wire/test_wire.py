@@ -17,6 +17,7 @@ from tests.wire import (
     errors,
     formats,
     framing,
+    meanings,
     requests,
     requests_formats,
     state,
@@ -27,7 +28,20 @@ from tests.wire import (
 from tests.wire.case import Case
 from tests.wire.scene import config
 
-KINDS = (answers, compat, errors, formats, framing, requests, requests_formats, state, state_blocks, tool_calls, usage)
+KINDS = (
+    answers,
+    compat,
+    errors,
+    formats,
+    framing,
+    meanings,
+    requests,
+    requests_formats,
+    state,
+    state_blocks,
+    tool_calls,
+    usage,
+)
 CASES = {f"{kind.__name__.rpartition('.')[2]}: {name}": case for kind in KINDS for name, case in kind.CASES.items()}
 
 

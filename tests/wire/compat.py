@@ -280,7 +280,12 @@ THINKING = {
         sent=has(reasoning={"effort": "low"}),
     ),
     "openRouterRouting": Case(
-        agent="router", answers=[OK], text="ok", sent=has(provider={"order": ["anthropic"], "allow_fallbacks": False})
+        agent="routed",
+        answers=[OK],
+        text="ok",
+        sent=has(
+            provider={"order": ["anthropic"], "allow_fallbacks": False, "sort": {"by": "price", "partition": None}}
+        ),
     ),
 }
 

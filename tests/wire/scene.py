@@ -44,9 +44,19 @@ PROVIDERS: dict[str, dict[str, Any]] = {
                 "thinkingFormat": "openrouter",
                 "supportedReasoningEfforts": ["low", "high"],
                 "reasoningEffortMap": {"xhigh": "MAX"},
-                "openRouterRouting": {"order": ["anthropic"], "allow_fallbacks": False},
                 "maxTokensField": "max_completion_tokens",
             },
+        }
+    },
+    "routed": {
+        "model": {
+            "compat": {
+                "openRouterRouting": {
+                    "order": ["anthropic"],
+                    "allow_fallbacks": False,
+                    "sort": {"by": "price", "partition": None},
+                }
+            }
         }
     },
     "no-tools": {"model": {"compat": {"supportsTools": False}}},

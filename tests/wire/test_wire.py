@@ -13,6 +13,7 @@ from tests.live.gateway import Answer, Gateway
 from tests.scripted import RawHttp, ScriptedProvider, Status
 from tests.wire import (
     answers,
+    callers,
     compat,
     errors,
     formats,
@@ -30,6 +31,7 @@ from tests.wire.scene import config
 
 KINDS = (
     answers,
+    callers,
     compat,
     errors,
     formats,

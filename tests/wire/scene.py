@@ -18,7 +18,6 @@ PROVIDERS: dict[str, dict[str, Any]] = {
     "mistral": {
         "model": {
             "compat": {
-                "requiresMistralToolIds": True,
                 "requiresAssistantAfterToolResult": True,
                 "requiresToolResultName": True,
             }

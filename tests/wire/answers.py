@@ -21,4 +21,9 @@ CASES = {
         text="Hello world",
         usage=(11, 5),
     ),
+    "a refusal": Case(
+        answers=[chat({"role": "assistant", "content": None, "refusal": ""}, {"refusal": "I can't help"})],
+        refusal="I can't help",
+        usage=(11, 5),
+    ),
 }

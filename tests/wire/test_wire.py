@@ -11,11 +11,45 @@ import pytest
 
 from tests.live.gateway import Answer, Gateway
 from tests.scripted import RawHttp, ScriptedProvider, Status
-from tests.wire import answers, errors, formats, framing, reported, requests, siblings, state, tool_calls, usage
+from tests.wire import (
+    answers,
+    callers,
+    compat,
+    errors,
+    formats,
+    formats_responses,
+    framing,
+    meanings,
+    reported,
+    requests,
+    requests_formats,
+    siblings,
+    state,
+    state_blocks,
+    tool_calls,
+    usage,
+)
 from tests.wire.case import Case
 from tests.wire.scene import config
 
-KINDS = (answers, errors, formats, framing, reported, requests, siblings, state, tool_calls, usage)
+KINDS = (
+    answers,
+    callers,
+    compat,
+    errors,
+    formats,
+    formats_responses,
+    framing,
+    meanings,
+    reported,
+    requests,
+    requests_formats,
+    siblings,
+    state,
+    state_blocks,
+    tool_calls,
+    usage,
+)
 CASES = {f"{kind.__name__.rpartition('.')[2]}: {name}": case for kind in KINDS for name, case in kind.CASES.items()}
 
 
@@ -50,7 +84,7 @@ def test_the_shape_comes_out_right(name: str, streamed: bool, wired: Gateway, pr
     provider.enqueue(*map(RawHttp, case.answers))
     provider.default = Status(500, "asked more often than there are answers")
     headers = {"x-openclaw-agent-id": case.agent}
-    if case.session or case.then:
+    if (case.session or case.then) and not isinstance(case, state.Stateless):
         headers["x-openclaw-session-key"] = f"wire-{uuid.uuid4()}"
     requests = [case.request, *case.then]
     # Requests that lead up to the last one are asked for as JSON.

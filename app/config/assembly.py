@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -134,7 +135,12 @@ def _model(model: Data, provider: Data, entry: Data) -> kinds.Model:
 
 
 def _compat(compat: Data) -> kinds.Compat:
-    return _make(kinds.Compat, compat, without=("supports_store", "supports_developer_role")) if compat else NO_COMPAT
+    if not compat:
+        return NO_COMPAT
+    routing = ("open_router_routing", "vercel_gateway_routing")
+    # As it is written: JSON that goes to the provider.
+    made = _make(kinds.Compat, compat, without=("supports_store", "supports_developer_role", *routing))
+    return replace(made, **{name: compat[name] for name in routing if name in compat})
 
 
 def _body(*sections: Data) -> dict[str, Any]:

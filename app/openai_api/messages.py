@@ -181,7 +181,7 @@ def _function(given: Any, where: str) -> Message:
             arguments = orjson.dumps(arguments).decode()
         except TypeError:
             raise ValidationError({where: {"arguments": ["is nested too deeply"]}}) from None
-    return {"name": name, "arguments": arguments if arguments and arguments.strip() else "{}"}
+    return {"name": name, "arguments": "{}" if (arguments or "").strip() in ("", "null") else arguments}
 
 
 def _named(given: Message, message: Message) -> Message:
@@ -189,5 +189,6 @@ def _named(given: Message, message: Message) -> Message:
     if name is not None:
         if not isinstance(name, str):
             raise ValidationError({"name": ["must be a string"]})
-        message["name"] = name
+        if name:
+            message["name"] = name
     return message

@@ -187,6 +187,8 @@ def _tool(given: Any) -> WireTool:
             if not isinstance(function[key], kind):
                 raise fault((*path, key), f"must be {what}")
             tool[key] = function[key]
+    if "parameters" in tool:
+        tool["parameters"] = {"type": "object", **tool["parameters"]}  # some providers refuse a schema without
     wrapped: Any = tool
     for _ in range(LEVELS_AROUND):
         wrapped = [wrapped]

@@ -164,6 +164,7 @@ class _Reader:
                 block.length += len(text)
                 yield TextDelta(text)
         elif kind == "thinking_delta":
+            block.signature += checked(delta.get("signature") or "")
             if text := checked(delta["thinking"]):
                 if self._kept.grow(len(text)):
                     block.thinking.append(text)

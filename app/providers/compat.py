@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.config.settings import NO_COMPAT, Compat
+from app.providers.schema_tools import in_words
 from app.providers.stream import ModelCall
 
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 # Keywords of JSON Schema below which the members are names, and no keywords.
 _OF_NAMES = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
 
@@ -29,7 +31,7 @@ def adapted(call: ModelCall, compat: Compat) -> ModelCall:
         sampling["response_format"] = {"type": "json_object"}
     _limit_effort(sampling, compat)
     if compat.supports_tools is False:
-        return call._replace(sampling=sampling, tools=(), tool_choice=None)
+        return call._replace(messages=in_words(call.messages), sampling=sampling, tools=(), tool_choice=None)
     return call._replace(sampling=sampling, tools=_tools(call.tools, compat))
 
 
@@ -37,9 +39,19 @@ def _limit_effort(sampling: dict[str, Any], compat: Compat) -> None:
     effort = sampling.pop("reasoning_effort", None)
     if effort is None or (compat.supports_reasoning_effort is False and compat.thinking_format in (None, "openai")):
         return
-    effort = compat.reasoning_effort_map.get(effort, effort)
-    if not compat.supported_reasoning_efforts or effort in compat.supported_reasoning_efforts:
-        sampling["reasoning_effort"] = effort
+    if effort in compat.reasoning_effort_map:
+        effort = compat.reasoning_effort_map[effort]
+    elif compat.supported_reasoning_efforts:
+        effort = _nearest(effort, compat.supported_reasoning_efforts)
+    sampling["reasoning_effort"] = effort
+
+
+def _nearest(effort: str, supported: Sequence[str]) -> str:
+    """The supported effort next to it, the lower of two."""
+    if effort in supported or effort not in EFFORTS:
+        return effort
+    known = [each for each in EFFORTS if each in supported]
+    return min(known, key=lambda each: abs(EFFORTS.index(each) - EFFORTS.index(effort)), default=effort)
 
 
 def _tools(tools: Sequence[Mapping[str, Any]], compat: Compat) -> Sequence[Mapping[str, Any]]:

@@ -83,12 +83,21 @@ def _nested_effort(body: Body, effort: Any, _thinks: bool) -> None:
     body.setdefault("reasoning", {"effort": effort})
 
 
-def _nested_flag(body: Body, _effort: Any, thinks: bool) -> None:
+def _nested_flag(body: Body, effort: Any, thinks: bool) -> None:
     body.setdefault("reasoning", {"enabled": thinks})
+    if thinks:
+        body["reasoning_effort"] = effort
 
 
-def _switch(body: Body, _effort: Any, thinks: bool) -> None:
+def _switch(body: Body, effort: Any, thinks: bool) -> None:
     body.setdefault("thinking", {"type": "enabled" if thinks else "disabled"})
+    if thinks:
+        body["reasoning_effort"] = effort
+
+
+def _zai_switch(body: Body, _effort: Any, thinks: bool) -> None:
+    # It throws the thoughts of earlier steps away, unless it is told not to.
+    body.setdefault("thinking", {"type": "enabled", "clear_thinking": False} if thinks else {"type": "disabled"})
 
 
 def _flag(body: Body, _effort: Any, thinks: bool) -> None:
@@ -104,7 +113,7 @@ _FORMATS: Mapping[str, Callable[[Body, Any, bool], None]] = {
     "openrouter": _nested_effort,
     "together": _nested_flag,
     "deepseek": _switch,
-    "zai": _switch,
+    "zai": _zai_switch,
     "qwen": _flag,
     "qwen-chat-template": _template_flag,
 }

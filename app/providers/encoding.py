@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 # Bytes that are unpacked at a time: a small block may hold a thousand times as much.
@@ -14,6 +15,11 @@ STEP = 64 * 1024
 
 # What zlib is told: gzip's header, zlib's, none.
 _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
+
+
+_GZIP_MAGIC = b"\x1f\x8b"
+# How events and JSON begin, which no packed body does.
+_PLAIN = (b"data:", b"event:", b": ", b"{", b"[", b"\xef\xbb\xbf")
 
 
 class UnknownEncoding(Exception):
@@ -25,12 +31,19 @@ def unpacked(header: str | None, blocks: Iterator[bytes]) -> Iterator[bytes]:
 
     Raises UnknownEncoding, zlib.error for what is not as it says, EOFError for a body that ends too early.
     """
-    for coding in reversed([name.strip().lower() for name in (header or "").split(",")]):
+    codings = [name for part in (header or "").split(",") if (name := part.strip().lower()) not in ("", "identity")]
+    first = next(blocks, b"")
+    blocks = chain([first], blocks)
+    if first.startswith(_GZIP_MAGIC):
+        codings = codings or ["gzip"]  # some proxies lose the header,
+    elif first.lstrip().startswith(_PLAIN) and not (codings == ["deflate"] and first[:1] in (b"{", b"[")):
+        codings = []  # and others the packing
+    for coding in reversed(codings):
         if coding in ("gzip", "x-gzip"):
             blocks = _inflated(blocks, _GZIP)
         elif coding == "deflate":
             blocks = _inflated(blocks, None)
-        elif coding not in ("", "identity"):
+        else:
             raise UnknownEncoding(coding[:40])
     return blocks
 

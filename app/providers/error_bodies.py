@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ MAX_PARTS = 10
 _WORDS = ("message", "msg", "detail", "error_message", "error_msg", "errorMessage", "Message", "title", "reason")
 _WITHIN = ("error", "errors", "err", "fault")
 # MiniMax's own codes, as statuses. https://platform.minimax.io/docs/api-reference/errorcode
+_MESSAGE = re.compile(rb'"message"\s*:\s*"((?:[^"\\]|\\.){1,2000})')
 _MINIMAX = {1002: 429, 1004: 401, 1008: 402, 1026: 400, 1027: 400, 1039: 429, 1041: 429, 2013: 400, 2049: 401}
 # Members with a word or a number for the kind of error, the most telling first.
 _KINDS = ("code", "type", "status", "reason", "error_code", "error_type", "status_code", "statusCode", "http_code")
@@ -44,7 +46,9 @@ def error_of(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
-        return None
+        # Of a long one only the beginning was read.
+        said = _MESSAGE.search(body) if body.lstrip().startswith((b"{", b"[")) else None
+        return {"message": said[1].decode(errors="replace")} if said else None
 
 
 def error_text(error: Any, secrets: Sequence[str]) -> str:

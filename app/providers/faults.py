@@ -58,6 +58,7 @@ _AUTH = re.compile(
     r"|api[ _-]?key (is )?(not valid|invalid|missing|expired|not found|required)|unauthorized",
     re.IGNORECASE,
 )
+_RATE_CODES = {"rate_limit_exceeded", "rate_limit_error"}
 _QUOTA = re.compile(r"quota|rate.?limit|too many requests|resource.exhausted|throttl", re.IGNORECASE)
 _REGION = re.compile(
     r"(country|region|location|territory)\b.{0,40}\b(not|un)\s?(supported|available|allowed)"
@@ -74,7 +75,8 @@ _OVERFLOW = re.compile(
     r"|context (window|length|size|limit) (\S+ ){0,3}exceed"
     r"|input token count \S* ?exceeds|exceeded model token limit"
     r"|reduce the length of (the|your) (messages|prompt|input)|too many tokens in (the|your) (prompt|input)"
-    r"|input length (\S+ ){0,4}exceed|range of input length should be|input tokens exceed",
+    r"|`inputs` tokens \+ `max_new_tokens` must be|input length (\S+ ){0,4}exceed|range of input length should be"
+    r"|input tokens exceed",
     re.IGNORECASE,
 )
 # A limit of the answer is not cured by a shorter conversation, though the same sentence may name the window.
@@ -101,9 +103,13 @@ def raise_for_status(provider: str, answer: Answer, secrets: Sequence[str]) -> N
     status = answer.status
     if status == 200:
         return
-    error = error_of(answer.body())
+    body = answer.body()
+    error = error_of(body)
     text = error_text(error, secrets)
     log.warning("provider %s answered %d: %s", provider, status, text)
+    if status == 403 and error is None and body.strip():
+        # A page of what stands before the provider: it says nothing of the key.
+        raise ProviderFault(f"provider {provider} answered 403 with a web page: something before it refuses")
     fault = _fault(provider, f"answered {status}", status, error, text)
     retry_after = answer.header("Retry-After")
     if isinstance(fault, ProviderRateLimit) and retry_after and retry_after.isascii():
@@ -149,7 +155,7 @@ def _fault(provider: str, what: str, status: int, error: Any, text: str) -> Prov
             f"provider {provider} refused the gateway's key; the operator has to set models.providers.{provider}.apiKey"
             + (told if status == 403 else "")
         )
-    if status == 429:
+    if status == 429 or (status == 413 and words & _RATE_CODES):
         return ProviderRateLimit(f"provider {provider} limits the rate{told}")
     if words & _OVERFLOW_CODES or (_OVERFLOW.search(text) and not _ANSWER_TOO_LONG.search(text)):
         return ContextOverflow(text)

@@ -127,6 +127,8 @@ class _Reader:
                             yield TextDelta(text)
                     elif self._is_ours(choice):
                         yield from self._said(choice, delta)
+                    if choice.get("error"):
+                        self._check(choice)
                     if choice.get("finish_reason") and self._is_ours(choice):
                         self._finish = finish_reason(self._provider, choice["finish_reason"])
                         self._answer.hurry(sse.AFTER_FINISH_TIMEOUT)

@@ -146,10 +146,11 @@ class _Reader:
             yield from self._item(_place(event), event["item"])
         elif kind == "response.reasoning_summary_part.added" and event.get("summary_index"):
             yield ReasoningDelta("\n\n")
-        elif kind in ("response.failed", "response.cancelled"):
-            raise stream_fault(self._provider, event["response"].get("error"), self._secrets)
+        elif kind in ("response.failed", "response.cancelled", "response.error"):
+            raise stream_fault(self._provider, (event.get("response") or event).get("error") or event, self._secrets)
         elif kind in _ENDS:
-            yield from self._close(event["response"])
+            # Some servers don't put the response into a member of its own.
+            yield from self._close(event["response"] if "response" in event or "status" not in event else event)
 
     def _say(self, saying: type[Said], part: Any, text: str) -> Iterator[Delta]:
         if text:

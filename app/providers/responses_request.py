@@ -18,6 +18,8 @@ from app.providers.state import blocks_of, in_order
 from app.providers.stream import Message, ModelCall, text_of
 
 API = "openai-responses"
+# OpenAI refuses a lower limit there.
+LEAST_TOKENS = 16
 
 Item = dict[str, Any]
 
@@ -40,7 +42,7 @@ def payload(call: ModelCall, model: Model, reference: str, fields: frozenset[str
         body["instructions"] = instructions
     for ours, theirs in (("temperature",) * 2, ("top_p",) * 2, ("max_tokens", "max_output_tokens")):
         if sampling.get(ours) is not None:
-            body[theirs] = sampling[ours]
+            body[theirs] = max(sampling[ours], LEAST_TOKENS) if theirs == "max_output_tokens" else sampling[ours]
     text = {"format": _format(sampling.get("response_format") or {}), "verbosity": sampling.get("verbosity")}
     if any(text.values()):
         body["text"] = {name: value for name, value in text.items() if value}

@@ -27,7 +27,7 @@ Stream = Callable[[ModelCall], Iterator[Delta]]
 
 def stream_with_tools(call: ModelCall, stream: Stream) -> Iterator[Delta]:
     """The answer to a call with ``tools``, from a model whose ``stream`` knows none."""
-    plain = call._replace(messages=_in_words(call.messages), tools=(), tool_choice=None)
+    plain = call._replace(messages=in_words(call.messages), tools=(), tool_choice=None)
     free = call.tool_choice in (None, "auto")
     # A small model that has its result would ask for it again and again.
     if not call.tools or call.tool_choice == "none" or (free and call.messages[-1]["role"] == "tool"):
@@ -101,8 +101,8 @@ def _moved(schema: Any, place: str) -> Any:
     return moved
 
 
-def _in_words(messages: Sequence[Message]) -> list[Message]:
-    """Tool calls and results as plain messages: the templates of such models have no place for them."""
+def in_words(messages: Sequence[Message]) -> list[Message]:
+    """Tool calls and results as plain messages: the templates of models without tools have no place for them."""
     names: dict[str, str] = {}
     told: list[Message] = []
     for message in messages:

@@ -116,7 +116,8 @@ class Events:
         if data.lower() in _SIGNS_OF_LIFE or name.lower() in _SIGNS_OF_LIFE:
             return
         parsed = _loads(data)
-        if parsed is _NO_JSON and name == b"error":
+        if parsed is _NO_JSON and (name == b"error" or data[:5].lower() == b"error"):
+            name = b"error"
             parsed = data.decode(errors="replace")
         yield from self._objects(parsed, name)
 
@@ -169,9 +170,12 @@ def fault_of(provider: str, error: Exception) -> ProviderError:
 
 
 def _loads(data: bytes) -> Any:
-    """JSON with U+FFFD in the place of bad bytes, and of the halves of an emoji that a server cut in two."""
+    """JSON with U+FFFD in the place of bad bytes, and of the halves of an emoji that a server cut in two.
+
+    Control characters may stand in its texts as they are.
+    """
     try:
-        text = json.dumps(json.loads(data.decode("utf-8", "replace")), ensure_ascii=False)
+        text = json.dumps(json.loads(data.decode("utf-8", "replace"), strict=False), ensure_ascii=False)
     except (ValueError, RecursionError):
         return _NO_JSON
     return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))

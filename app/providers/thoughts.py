@@ -17,6 +17,7 @@ from app.providers.state import Block, Keeper
 # The members of a delta that hold it as text; the first that a server fills is read, since some fill two with the same.
 _NAMES = ("reasoning_content", "reasoning", "reasoning_text", "thinking")
 REASONING = (*_NAMES, "reasoning_details")
+_WANTED_BACK = frozenset({"reasoning_content", "reasoning_text"})
 # Members of an item of ``reasoning_details`` that come in pieces.
 _PIECES = ("text", "summary", "data")
 
@@ -25,13 +26,13 @@ class Thoughts:
     """The reasoning of one answer.
 
     What goes back to the server with its answer, as long as the turn lasts: ``reasoning_content``, which DeepSeek and
-    Kimi refuse a tool's result without, and ``reasoning_details``, in which OpenRouter keeps signatures and encrypted
-    thoughts. A caller sees the text only.
+    Kimi refuse a tool's result without, ``reasoning_details``, in which OpenRouter keeps signatures and encrypted
+    thoughts, and Copilot's ``reasoning_text`` with ``reasoning_opaque``. A caller sees the text only.
     """
 
     def __init__(self, kept: Keeper) -> None:
         self._kept = kept
-        self._content: list[str] = []
+        self._texts: dict[str, list[str]] = {}
         self._details: list[dict[str, Any]] = []
 
     def read(self, delta: Mapping[str, Any]) -> str:
@@ -40,9 +41,11 @@ class Thoughts:
         for name in _NAMES:
             if value := delta.get(name):
                 text = checked(value) if not isinstance(value, Mapping) else checked(value.get("content") or "")
-                if name == "reasoning_content" and self._kept.grow(len(text)):
-                    self._content.append(text)
+                if name in _WANTED_BACK and self._kept.grow(len(text)):
+                    self._texts.setdefault(name, []).append(text)
                 break
+        if (opaque := delta.get("reasoning_opaque")) and self._kept.grow(len(checked(opaque))):
+            self._texts["reasoning_opaque"] = [opaque]
         if details := delta.get("reasoning_details"):
             told = "".join([self._add(detail) for detail in details])
             text = text or told
@@ -50,9 +53,7 @@ class Thoughts:
 
     def block(self) -> Block | None:
         """What goes back, as members of the message; None when there is nothing."""
-        fields: dict[str, Any] = {}
-        if self._content:
-            fields["reasoning_content"] = "".join(self._content)
+        fields: dict[str, Any] = {name: "".join(texts) for name, texts in self._texts.items()}
         if self._details:
             fields["reasoning_details"] = self._details
         return {"type": "reasoning", "fields": fields} if fields else None

@@ -65,9 +65,9 @@ def test_nothing_said_changes_nothing() -> None:
             lambda body: body["reasoning_effort"] == "small",
         ),
         (
-            Compat(supported_reasoning_efforts=("high",)),
+            Compat(supported_reasoning_efforts=("none", "medium", "high")),
             {"reasoning_effort": "low"},
-            lambda body: "reasoning_effort" not in body,
+            lambda body: body["reasoning_effort"] == "medium",
         ),
         (
             Compat(unsupported_tool_schema_keywords=("pattern",)),
@@ -116,8 +116,10 @@ def test_each_key_is_obeyed(compat: Compat, sampling: dict[str, Any], holds: Cal
     [
         ("openai", "low", {"reasoning_effort": "low"}),
         ("openrouter", "low", {"reasoning": {"effort": "low"}}),
-        ("together", "low", {"reasoning": {"enabled": True}}),
-        ("deepseek", "low", {"thinking": {"type": "enabled"}}),
+        ("together", "low", {"reasoning": {"enabled": True}, "reasoning_effort": "low"}),
+        ("deepseek", "low", {"thinking": {"type": "enabled"}, "reasoning_effort": "low"}),
+        ("deepseek", "none", {"thinking": {"type": "disabled"}}),
+        ("zai", "low", {"thinking": {"type": "enabled", "clear_thinking": False}}),
         ("zai", "none", {"thinking": {"type": "disabled"}}),
         ("qwen", "none", {"enable_thinking": False}),
         ("qwen-chat-template", "low", {"chat_template_kwargs": {"enable_thinking": True}}),

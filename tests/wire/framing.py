@@ -223,10 +223,6 @@ HTTP = {
     "a chunk for each byte": Case(
         answers=[chunked(*(bytes([byte]) for byte in HELLO.encode()))], text="Hello", usage=(11, 5)
     ),
-    # timoklimmer/powerproxy-aoai#53: the chunks hold (RFC 9112, 6.3)
-    "a length beside the chunks": Case(
-        answers=[chunked(HELLO.encode(), headers=("Content-Length: 5",))], text="Hello", usage=(11, 5)
-    ),
     # npuichigo/openai_trtllm#31, Wei-Shaw/sub2api#6410: all that matters has come
     "no end of the chunks behind [DONE]": Case(
         answers=[chunked(HELLO.encode(), headers=("Connection: close",), ended=False)], text="Hello", usage=(11, 5)

@@ -177,13 +177,6 @@ MESSAGES = {
         text="ok",
         sent=arguments_are("{}", "{}"),
     ),
-    # strands-agents/harness-sdk#1878, MoonshotAI/kimi-cli#1771: servers refuse a list there, models overlook it
-    "a tool's result in parts": Case(
-        request=after(calling(called()), result(content=[{"type": "text", "text": each} for each in ("one", "two")])),
-        answers=[OK],
-        text="ok",
-        sent=result_is_text,
-    ),
 }
 
 TOOLS_AND_IDS = {

@@ -115,13 +115,6 @@ ANTHROPIC = {
         text="done",
         sent=blocks_back({"type": "thinking", "thinking": "", "signature": "CAIShAYK"}, CALL),
     ),
-    # esengine/DeepSeek-Reasonix#8902, decolua/9router#2397: servers beside Anthropic want them back unsigned, too
-    "anthropic: thoughts that are not signed": Case(
-        agent="an-coder",
-        answers=[message(thinking(0, "I look.", ""), use(1)), DONE],
-        text="done",
-        sent=blocks_back({"type": "thinking", "thinking": "I look."}, CALL),
-    ),
     # alibaba/open-code-review#811
     "anthropic: thoughts of each step of a turn": Case(
         agent="an-coder",

@@ -18,6 +18,7 @@ from app.providers.anthropic_request import payload
 from app.providers.error_bodies import error_in
 from app.providers.faults import raise_for_status, stream_fault
 from app.providers.finish_reasons import STOP, TOOL_CALLS, finish_reason
+from app.providers.request_fields import taken
 from app.providers.sse import checked, count
 from app.providers.state import Keeper
 from app.providers.stream import Began, Completed, Delta, ModelCall, ReasoningDelta, TextDelta, Usage
@@ -30,6 +31,7 @@ VERSION = "2023-06-01"
 # How tokens begin that are sent as such, and not as keys.
 OAUTH = "sk-ant-oat"
 
+_FIELDS = taken(API, openai=False)
 _EVENTS = frozenset({"content_block_start", "content_block_delta", "content_block_stop", "message_start"})
 _EVENTS |= {"message", "message_delta", "message_stop", "ping"}
 # What a block was that never began, by its first delta. Arguments without a tool's name are nobody's.
@@ -51,17 +53,21 @@ def headers(provider: Provider) -> dict[str, str]:
 
 
 class AnthropicMessages:
-    """One model of one provider. The provider's URL may end in ``/v1`` or before it."""
+    """One model of one provider. The provider's URL may end in ``/v1`` or before it.
 
-    def __init__(self, upstream: Upstream, model: Model) -> None:
+    fields: names of the caller's fields that it is sent.
+    """
+
+    def __init__(self, upstream: Upstream, model: Model, fields: frozenset[str] = _FIELDS) -> None:
         self._upstream = upstream
         self._model = model
+        self._fields = fields
         self._path = "/messages" if upstream.path.endswith("/v1") else "/v1/messages"
 
     def stream(self, call: ModelCall) -> Iterator[Delta]:
         provider, secrets = self._upstream.provider, self._upstream.secrets
         reference = f"{provider}/{call.model}"
-        answer = self._upstream.post(self._path, orjson.dumps(payload(call, self._model, reference)))
+        answer = self._upstream.post(self._path, orjson.dumps(payload(call, self._model, reference, self._fields)))
         try:
             raise_for_status(provider, answer, secrets)
             yield from _Reader(self._upstream, answer, reference).deltas()

@@ -13,6 +13,7 @@ from typing import Any
 from app.config.settings import Model
 from app.providers.anthropic_conversation import THINKING, Block, Turn, conversation
 from app.providers.compat import adapted
+from app.providers.request_fields import COMPLETIONS
 from app.providers.stream import ModelCall
 
 DEFAULT_MAX_TOKENS = 8192
@@ -29,8 +30,8 @@ _CACHED = {"type": "ephemeral"}
 _NOT_SCHEMAS = ("const", "default", "enum", "examples")
 
 
-def payload(call: ModelCall, model: Model, reference: str) -> dict[str, Any]:
-    """The request's body. reference: ``provider/model``.
+def payload(call: ModelCall, model: Model, reference: str, fields: frozenset[str]) -> dict[str, Any]:
+    """The request's body. reference: ``provider/model``. fields: names of the caller's fields that the server is sent.
 
     Raises ProviderRefused for content that the format has no place for.
     """
@@ -43,6 +44,7 @@ def payload(call: ModelCall, model: Model, reference: str) -> dict[str, Any]:
         "messages": turns,
         "stream": True,
     }
+    body.update((name, value) for name, value in sampling.items() if name in fields - COMPLETIONS)
     body.update(_tools(call, turns))
     output: dict[str, Any] = {}
     form = sampling.get("response_format") or {}

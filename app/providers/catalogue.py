@@ -11,6 +11,7 @@ from app.errors import ProviderError
 from app.providers import anthropic_messages, request_fields
 from app.providers.anthropic_messages import AnthropicMessages
 from app.providers.builtin import LocalProvider
+from app.providers.compat import not_taken
 from app.providers.completions_request import USUAL, Dialect
 from app.providers.failover import Candidate, Standing, stream_with_failover
 from app.providers.images import has_images
@@ -101,11 +102,11 @@ class Catalogue:
         api = model.api or provider.api
         if _has_own_connection(model):
             upstream = self._own_upstream(provider, model)
+        fields = self.taken(reference)
         if api == "anthropic-messages":
-            return AnthropicMessages(upstream, model)
+            return AnthropicMessages(upstream, model, fields)
         compat, openai = model.compat, _is_openai(provider, model)
         by_key = openai if compat.supports_prompt_cache_key is None else compat.supports_prompt_cache_key
-        fields = self.taken(reference)
         if api == "openai-responses":
             return OpenAIResponses(upstream, model, fields, by_key=by_key)
         # OpenAI's reasoning models refuse the old name; most compatible servers know only that one.
@@ -119,7 +120,8 @@ class Catalogue:
             return USUAL.fields
         model = self.model(reference)
         openai = _is_openai(provider, model)
-        return request_fields.taken(model.api or provider.api, openai=openai, pass_fields=provider.pass_fields)
+        known = request_fields.taken(model.api or provider.api, openai=openai, pass_fields=provider.pass_fields)
+        return known - not_taken(model.compat)
 
     def _own_upstream(self, provider: Provider, model: Model) -> Upstream:
         """The connections of a model whose entry says another address, format or header than its provider's."""

@@ -17,15 +17,22 @@ EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _OF_NAMES = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
 
 
+def not_taken(compat: Compat) -> frozenset[str]:
+    """Names of the caller's fields that the server says it doesn't take."""
+    refused = {
+        "temperature": compat.supports_temperature is False,
+        "prompt_cache_retention": compat.supports_long_cache_retention is False,
+        "reasoning_effort": compat.supports_reasoning_effort is False and compat.thinking_format in (None, "openai"),
+    }
+    return frozenset(name for name, refuses in refused.items() if refuses)
+
+
 def adapted(call: ModelCall, compat: Compat) -> ModelCall:
     """The call as the server takes it; itself where nothing is said."""
     if compat is NO_COMPAT:
         return call
-    sampling = dict(call.sampling)
-    if compat.supports_temperature is False:
-        sampling.pop("temperature", None)
-    if compat.supports_long_cache_retention is False:
-        sampling.pop("prompt_cache_retention", None)
+    refused = not_taken(compat)
+    sampling = {name: value for name, value in call.sampling.items() if name not in refused}
     form = sampling.get("response_format") or {}
     if compat.supports_json_schema_response_format is False and form.get("type") == "json_schema":
         sampling["response_format"] = {"type": "json_object"}
@@ -36,8 +43,8 @@ def adapted(call: ModelCall, compat: Compat) -> ModelCall:
 
 
 def _limit_effort(sampling: dict[str, Any], compat: Compat) -> None:
-    effort = sampling.pop("reasoning_effort", None)
-    if effort is None or (compat.supports_reasoning_effort is False and compat.thinking_format in (None, "openai")):
+    effort = sampling.get("reasoning_effort")
+    if effort is None:
         return
     if effort in compat.reasoning_effort_map:
         effort = compat.reasoning_effort_map[effort]

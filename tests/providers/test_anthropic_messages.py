@@ -26,6 +26,7 @@ from app.providers import sse, state
 from app.providers.anthropic_conversation import CONTINUE, UNANSWERED, conversation
 from app.providers.anthropic_messages import AnthropicMessages, headers
 from app.providers.anthropic_request import DEFAULT_MAX_TOKENS, ONLY_JSON, payload
+from app.providers.request_fields import taken
 from app.providers.stream import Began, Completed, Delta, ModelCall, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 from tests import scripted
 from tests.providers.scene import MESSAGES, collected, completed, reasoning_of, text_of, upstream
@@ -58,6 +59,9 @@ RESULT = {"role": "tool", "tool_call_id": "toolu_1", "content": "rain"}
 PNG = "data:image/png;base64,aGk="
 
 
+FIELDS = taken("anthropic-messages", openai=False)
+
+
 def asked(messages: Any = MESSAGES, model: str = CLAUDE, **fields: Any) -> ModelCall:
     known = {name: fields.pop(name) for name in ("tools", "tool_choice") if name in fields}
     return ModelCall(model=model, messages=messages, deadline=time.monotonic() + 60, sampling=fields, **known)
@@ -67,7 +71,7 @@ def body(messages: Any = MESSAGES, *, of: Model | None = None, **fields: Any) ->
     """The request's body, as it would be sent."""
     call = asked(messages, **fields)
     sent: dict[str, Any] = json.loads(
-        json.dumps(payload(call, of or Model(id=call.model, name=call.model), f"scripted/{call.model}"))
+        json.dumps(payload(call, of or Model(id=call.model, name=call.model), f"scripted/{call.model}", FIELDS))
     )
     return sent
 
@@ -164,7 +168,7 @@ def test_a_turn_with_tools_goes_there_and_back() -> None:
 def test_arguments_that_are_no_object_are_an_empty_one(arguments: str) -> None:
     """A model's slip of the past doesn't make the whole conversation invalid."""
     call = {**CALL, "function": {"name": "weather", "arguments": arguments}}
-    orjson.dumps(payload(asked([*MESSAGES, {**CALLING, "tool_calls": [call]}]), THINKER, CLAUDE))
+    orjson.dumps(payload(asked([*MESSAGES, {**CALLING, "tool_calls": [call]}]), THINKER, CLAUDE, FIELDS))
     assert turns(user("hi"), {**CALLING, "tool_calls": [call]}, RESULT)[1]["content"][0]["input"] == {}
 
 

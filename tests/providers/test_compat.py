@@ -10,6 +10,7 @@ import pytest
 
 from app.config.settings import Compat, Model
 from app.providers import anthropic_request, responses_request
+from app.providers.compat import not_taken
 from app.providers.completions_request import Dialect, payload
 from app.providers.request_fields import OPENAI, taken
 from app.providers.stream import ModelCall
@@ -149,7 +150,7 @@ def test_the_general_keys_hold_in_every_format() -> None:
     """A server of another format that takes no tools or temperature is sent none."""
     model = Model(id="m", name="m", compat=Compat(supports_tools=False, supports_temperature=False))
     for body in (
-        anthropic_request.payload(asked(temperature=0.5), model, "p/m"),
+        anthropic_request.payload(asked(temperature=0.5), model, "p/m", FIELDS),
         responses_request.payload(asked(temperature=0.5), model, "p/m", FIELDS, by_key=True),
     ):
         assert "temperature" not in body
@@ -162,3 +163,23 @@ def test_a_cache_key_goes_to_who_takes_one(by_key: bool) -> None:
     dialect = Dialect(FIELDS, caches_by_key=by_key)
     assert payload(asked(), dialect, "p/m", usage=True).get("prompt_cache_key") == ("k" if by_key else None)
     assert payload(asked(prompt_cache_key="mine"), dialect, "p/m", usage=True)["prompt_cache_key"] == "mine"
+
+
+def test_what_the_operator_passes_on_reaches_every_format() -> None:
+    """A field of ``passFields`` is sent as it is, whatever the server speaks."""
+    model, fields = Model(id="m", name="m"), frozenset({"top_k"})
+    for body in (
+        anthropic_request.payload(asked(top_k=3), model, "p/m", fields),
+        responses_request.payload(asked(top_k=3), model, "p/m", fields, by_key=False),
+        payload(asked(top_k=3), Dialect(fields), "p/m", usage=True),
+    ):
+        assert body["top_k"] == 3
+
+
+def test_what_a_server_does_not_take_is_no_field_of_its() -> None:
+    """So that the caller is told that it was ignored."""
+    assert not_taken(Compat(supports_temperature=False, supports_reasoning_effort=False)) == {
+        "temperature",
+        "reasoning_effort",
+    }
+    assert not_taken(Compat(supports_reasoning_effort=False, thinking_format="zai")) == set()

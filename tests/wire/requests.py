@@ -157,7 +157,14 @@ MESSAGES = {
     ),
     # jekalmin/extended_openai_conversation#456, langchain4j/langchain4j#1958: some want the member, null as it is
     "a call without text": Case(
-        request=after({"role": "assistant", "tool_calls": [called()]}, result()),
+        # Words of its own: what the gateway itself kept of a conversation comes back into the very same one.
+        request={
+            "messages": [
+                {"role": "user", "content": "how is it there?"},
+                {"role": "assistant", "tool_calls": [called()]},
+                result(),
+            ]
+        },
         answers=[OK],
         text="ok",
         sent=content_is_there,

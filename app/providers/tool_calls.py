@@ -182,6 +182,10 @@ class ToolCalls:
             return None
         if id and id == known.id:
             return known
+        if place is not None and not id:
+            # Told once more, unless it is another call under the same index.
+            again = known.is_whole and isinstance(_parsed(arguments), dict) and arguments != "".join(known.fragments)
+            return None if again else known
         # The same tool under another id, or none: the same call as long as that has not all of its arguments.
         same_call = bool(arguments) and not known.is_whole and (bool(known.fragments) or place is not None)
         return known if same_call else None

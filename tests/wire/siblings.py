@@ -145,6 +145,18 @@ TOOL_CALLS = {
         ],
         calls=[*PARIS_CALL, ("get_weather", '{"city":"Rome"}')],
     ),
+    "the whole arguments again, without the id": Case(
+        request=ASKED,
+        answers=[
+            chat(
+                call_delta(fragment(0, "a", "get_weather", '{"city":')),
+                call_delta(fragment(0, arguments='"Paris"}')),
+                call_delta(fragment(0, name="get_weather", arguments=PARIS)),
+                finish="tool_calls",
+            )
+        ],
+        calls=PARIS_CALL,
+    ),
     "a call without a name is told, not asked for again": Case(
         request=ASKED,
         answers=[chat(call_delta(fragment(0, "a", arguments=PARIS)), finish="tool_calls")],

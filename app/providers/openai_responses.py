@@ -174,7 +174,7 @@ class _Reader:
     def _item(self, place: Any, item: dict[str, Any]) -> Iterator[Delta]:
         """An item that is whole."""
         # Some servers give one place to a text and a call.
-        names = {(item["type"], place), (item["type"], item.get("id") or place)}
+        names = {(item["type"], name) for name in (place, item.get("id")) if name is not None}
         if names & self._done:
             return
         self._done |= names
@@ -225,7 +225,9 @@ class _Reader:
 def _place(event: dict[str, Any]) -> Any:
     """Where an event's item stands in the output."""
     place = event.get("output_index")
-    return event.get("item_id") if place is None else place
+    if place is None:
+        place = event.get("item_id") or (event.get("item") or {}).get("id")
+    return place
 
 
 def _call_id(item: dict[str, Any]) -> Any:
@@ -240,7 +242,8 @@ def _usage(reported: Any) -> Usage:
     usage = reported if isinstance(reported, dict) else {}
     read, made = (usage.get(f"{kind}_tokens_details") for kind in ("input", "output"))
     read = read if isinstance(read, dict) else {}
-    details = {name: count(tokens) for name, tokens in made.items() if type(tokens) is int} if made else {}
+    made = made if isinstance(made, dict) else {}
+    details = {name: count(tokens) for name, tokens in made.items() if type(tokens) is int}
     written = read.get("cache_write_tokens")
     return Usage(
         count(usage.get("input_tokens")),

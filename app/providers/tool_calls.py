@@ -20,6 +20,8 @@ log = logging.getLogger("gateway.providers")
 # Calls of one answer, and characters of all; the agent loop has lower bounds for what it does with them.
 MAX_CALLS = 1000
 MAX_SIZE = 16 * 1024 * 1024
+# Levels of arguments that are looked into.
+MAX_LEVELS = 200
 # What a fragment counts besides its text.
 OVERHEAD = 64
 _UNSOUND = object()
@@ -91,7 +93,9 @@ class ToolCalls:
 
         Raises TypeError for what is no text, ProviderFault for too much.
         """
-        id, name, arguments = checked(id or ""), checked(name or ""), _text(arguments)
+        id, name, arguments = checked(id or ""), checked(name or ""), self._text(arguments)
+        if extra:
+            self._text({"": extra})  # it has to be written again
         if not (id or name or arguments or extra):
             return
         self._size += len(id) + len(name) + len(arguments) + OVERHEAD
@@ -119,7 +123,7 @@ class ToolCalls:
         # Some servers give one place to several calls.
         if known is None and there is not None and not (id and there.id):
             known = there
-        whole = _text(arguments)
+        whole = self._text(arguments)
         if known is None:
             self.add(place, id, name, whole, begins=True)
         else:
@@ -190,11 +194,19 @@ class ToolCalls:
         same_call = bool(arguments) and not known.is_whole and (bool(known.fragments) or place is not None)
         return known if same_call else None
 
+    def _text(self, arguments: Any) -> str:
+        if not isinstance(arguments, dict):
+            return checked(arguments) if arguments is not None else ""
+        try:
+            return orjson.dumps([[[[arguments]]]]).decode()[4:-4]  # as deep as it stands in a request
+        except TypeError:
+            raise ProviderFault(f"provider {self._provider} sent a tool call that is nested too deeply") from None
+
     def _arguments(self, call: _Call, decode: bool) -> list[str]:
         fragments = call.fragments
         parsed = _parsed("".join(fragments))
         if decode and isinstance(parsed, dict):
-            return [orjson.dumps(_unescaped(parsed)).decode()]
+            return [self._text(_unescaped(parsed))]
         if parsed is None:
             return ["{}"]
         if isinstance(parsed, str) and isinstance(_parsed(parsed), dict):
@@ -235,12 +247,6 @@ def ended_in_order(provider: str, began: bool, said: bool, calls: ToolCalls) -> 
     return STOP
 
 
-def _text(arguments: Any) -> str:
-    if arguments is None:
-        return ""
-    return orjson.dumps(arguments).decode() if isinstance(arguments, dict) else checked(arguments)
-
-
 def _parsed(arguments: str) -> Any:
     """What the JSON holds, None for blank text, ``_UNSOUND`` for what is no JSON."""
     try:
@@ -249,9 +255,10 @@ def _parsed(arguments: str) -> Any:
         return _UNSOUND
 
 
-def _unescaped(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _unescaped(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_unescaped(each) for each in value]
+def _unescaped(value: Any, levels: int = MAX_LEVELS) -> Any:
+    """What is nested deeper stays as it is: it is refused where it is used."""
+    if isinstance(value, dict) and levels:
+        return {key: _unescaped(each, levels - 1) for key, each in value.items()}
+    if isinstance(value, list) and levels:
+        return [_unescaped(each, levels - 1) for each in value]
     return html.unescape(value) if isinstance(value, str) else value

@@ -59,6 +59,8 @@ class Case:
 def http(body: bytes, *headers: str, status: str = "200 OK", kind: str = "application/json", before: str = "") -> bytes:
     """A whole HTTP response. before: what comes ahead of its status line."""
     lines = [f"HTTP/1.1 {status}", f"Content-Type: {kind}", *headers, f"Content-Length: {len(body)}"]
+    if not any(header.lower().startswith("connection:") for header in headers):
+        lines.append("Connection: close")  # as is done: what comes next is no race
     return before.encode() + "\r\n".join([*lines, "", ""]).encode() + body
 
 

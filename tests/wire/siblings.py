@@ -129,6 +129,18 @@ TOOL_CALLS = {
         answers=[chat(call_delta(fragment(0, "a", "get_weather", json.dumps(PARIS))), finish="tool_calls")],
         calls=PARIS_CALL,
     ),
+    "a call's state that nobody could write again": Case(
+        agent="coder",
+        answers=[
+            stream(
+                data(chunk(call_delta({**fragment(0, "a", "ls", LS), "extra_content": "DEEP"}))).replace(
+                    '"DEEP"', '{"a":' * 400 + "1" + "}" * 400
+                )
+            )
+        ],
+        status=502,
+        error="upstream_error",
+    ),
     "arguments are null": Case(
         request=ASKED,
         answers=[chat(call_delta(fragment(0, "a", "get_time", "null")), finish="tool_calls")],
@@ -235,6 +247,24 @@ TOOL_CALLS = {
     ),
     "responses: a call in the whole response only": Case(
         agent="re", request=ASKED, answers=[responses(output=[call_item(arguments=PARIS)])], calls=PARIS_CALL
+    ),
+    "responses: two calls without places and ids of their items": Case(
+        agent="re",
+        request=ASKED,
+        answers=[
+            responses(
+                *[
+                    {
+                        "type": "response.output_item.done",
+                        "item": {"type": "function_call", "call_id": id, "name": "get_time", "arguments": "{}"},
+                    }
+                    for id in ("c1", "c2")
+                ],
+                usage={"input_tokens": 11, "output_tokens": 5, "output_tokens_details": 7},
+            )
+        ],
+        calls=[("get_time", "{}")] * 2,
+        usage=(11, 5),
     ),
     "responses: a call's item that is done twice": Case(
         agent="re",

@@ -16,8 +16,12 @@ MAX_PARTS = 10
 # Members that hold the words, the plainest first, and those that hold an error within.
 _WORDS = ("message", "msg", "detail", "error_message", "error_msg", "errorMessage", "Message", "title", "reason")
 _WITHIN = ("error", "errors", "err", "fault")
+_ASIDES = ("title", "reason")
+# An error of nothing but words has these members only.
+_BARE = frozenset({*_WORDS, "request_id", "requestId", "id", "success", "type"}) - {"type"}
+_FINE = (None, 0, 200, "0", "200", "", "ok", "success", "Success", "OK")
 # MiniMax's own codes, as statuses. https://platform.minimax.io/docs/api-reference/errorcode
-_MESSAGE = re.compile(rb'"message"\s*:\s*"((?:[^"\\]|\\.){1,2000})')
+_MESSAGE = re.compile(r'"(message|msg|detail)"\s*:\s*"((?:[^"\\]|\\.){1,2000})')
 _MINIMAX = {1002: 429, 1004: 401, 1008: 402, 1026: 400, 1027: 400, 1039: 429, 1041: 429, 2013: 400, 2049: 401}
 # Members with a word or a number for the kind of error, the most telling first.
 _KINDS = ("code", "type", "status", "reason", "error_code", "error_type", "status_code", "statusCode", "http_code")
@@ -38,7 +42,7 @@ def error_in(event: Mapping[str, Any]) -> Any:
         return {"message": told.get("status_msg"), "code": _MINIMAX.get(code, code)}
     if errors := event.get("errors"):
         return errors
-    return event if isinstance(event.get("detail"), (str, list)) or _plain_words(event) else None
+    return event if _says_so(event) else None
 
 
 def error_of(body: bytes) -> Any:
@@ -47,8 +51,13 @@ def error_of(body: bytes) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         # Of a long one only the beginning was read.
-        said = _MESSAGE.search(body) if body.lstrip().startswith((b"{", b"[")) else None
-        return {"message": said[1].decode(errors="replace")} if said else None
+        pass
+    text = body[: MAX_TEXT * 4].decode(errors="replace").strip()
+    if text.startswith(("{", "[")):
+        # Of a long one only the beginning was read.
+        said = _MESSAGE.search(text)
+        return {"message": said[2]} if said else None
+    return None if "<" in text or "\ufffd" in text else text or None
 
 
 def error_text(error: Any, secrets: Sequence[str]) -> str:
@@ -81,9 +90,9 @@ def error_status(error: Any) -> int | None:
 def _parts(error: Any, depth: int) -> Iterator[Mapping[str, Any]]:
     """The objects that an error is made of, from the outermost inwards."""
     error = _unpacked(error)
-    if isinstance(error, list):
+    if isinstance(error, list) and depth:
         for each in error[:MAX_PARTS]:
-            yield from _parts(each, depth)
+            yield from _parts(each, depth - 1)
     elif isinstance(error, Mapping):
         yield error
         if depth:
@@ -133,11 +142,18 @@ def _place(loc: Any) -> str:
     """Where FastAPI and pydantic say that something is wrong, ``["body", "messages", 0]``, as ``messages.0``."""
     if not isinstance(loc, list):
         return ""
-    return ".".join(str(each) for each in loc[:MAX_PARTS] if each != "body")
+    return ".".join(str(each) for each in loc[:MAX_PARTS] if each != "body" and isinstance(each, str | int))
 
 
-def _plain_words(event: Mapping[str, Any]) -> bool:
-    return any(isinstance(event.get(key), str) and event[key] for key in _WORDS if key not in ("title", "reason"))
+def _says_so(event: Mapping[str, Any]) -> bool:
+    """Whether words without ``error`` tell of one, and are no news of a queue or of progress."""
+    if not any(event.get(key) and isinstance(event[key], str | list) for key in _WORDS if key not in _ASIDES):
+        return False
+    if event.keys() <= _BARE:
+        return True
+    if any(event.get(key) not in _FINE for key in ("code", "error_code", "status_code", "statusCode", "http_code")):
+        return True
+    return "error" in str(event.get("type", "")).lower()
 
 
 def _unpacked(value: Any) -> Any:

@@ -49,22 +49,26 @@ _STATUSES = {
     "too_many_requests": 429,
     "throttling": 429,
 }
+# The server's own, whatever the code besides says it was about.
+_OWN_FAULTS = frozenset({"server_error", "internal_error", "internal_server_error"})
 # The Responses API has a code for each thing that may be wrong with a request, most of them with images.
 _REFUSAL = re.compile(r"(invalid|unsupported|image|empty_image|failed_to_download)_|\w*policy")
 
 _AUTH_CODES = {"invalid_api_key", "invalidapikey", "api_key_invalid", "authentication_error", "incorrect_api_key"}
 _AUTH = re.compile(
     r"(invalid|incorrect|wrong|missing|no|expired) (api[ _-]?key|authentication|credentials|token provided)"
-    r"|api[ _-]?key (is )?(not valid|invalid|missing|expired|not found|required)|unauthorized",
+    r"|api[ _-]?key (is )?(not valid|invalid|missing|expired|not found|required)|^unauthorized",
     re.IGNORECASE,
 )
 _RATE_CODES = {"rate_limit_exceeded", "rate_limit_error"}
 _QUOTA = re.compile(r"quota|rate.?limit|too many requests|resource.exhausted|throttl", re.IGNORECASE)
 _REGION = re.compile(
-    r"(country|region|location|territory)\b.{0,40}\b(not|un)\s?(supported|available|allowed)"
-    r"|not (supported|available|allowed|served) in (your|this|the) (country|region|location)|unsupported_country",
+    r"(country|region|territory|location)\b[^.:]{0,30}\bnot (yet )?(supported|available|allowed)"
+    r"|not (supported|available|allowed|served) in (your|this) (country|region|location)"
+    r"|unsupported (country|region)",
     re.IGNORECASE,
 )
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|\{.*\}", re.DOTALL)
 _MODERATION = re.compile(r"moderation|flagged|content.(policy|filter|management)|safety (system|policy)", re.IGNORECASE)
 
 _OVERFLOW_CODES = {"context_length_exceeded", "exceed_context_size_error", "request_too_large"}
@@ -92,8 +96,9 @@ _CREDIT_CODES = {
     "insufficient_balance",
 }
 _CREDIT = re.compile(
-    r"credit balance is too low|insufficient (account )?(balance|credit|fund)|more credits|out of credits"
-    r"|balance (is )?(insufficient|not enough|exhausted)|payment required|arrear|\u4f59\u989d\u4e0d\u8db3|\u6b20\u8d39",
+    r"credit balance is too low|insufficient (account )?(balance|credit|fund)|out of credits"
+    r"|balance (is )?(insufficient|not enough|exhausted)|payment required|in arrears"
+    r"|\u4f59\u989d\u4e0d\u8db3|\u6b20\u8d39",
     re.IGNORECASE,
 )
 
@@ -128,7 +133,10 @@ def _status(error: Any) -> int:
     """The status that the error would have had before the stream; 500 when it is of no known kind."""
     if (status := error_status(error)) is not None:
         return status
-    for word in error_words(error):
+    words = tuple(error_words(error))
+    if _OWN_FAULTS.intersection(words):
+        return 500
+    for word in words:
         if word in _STATUSES:
             return _STATUSES[word]
         if _REFUSAL.match(word):
@@ -136,20 +144,27 @@ def _status(error: Any) -> int:
     return 500
 
 
+def _lacks_credit(status: int, text: str, words: set[str]) -> bool:
+    limited = status == 429 and (bool(words & _RATE_CODES) or "rate limit" in text.lower())
+    return bool(_CREDIT.search(text)) or ("more credits" in text.lower() and not limited)
+
+
 def _fault(provider: str, what: str, status: int, error: Any, text: str) -> ProviderError:
     words = set(error_words(error))
     told = f": {text}" if text else ""
-    if status == 402 or words & _CREDIT_CODES or _CREDIT.search(text):
+    # Names and values in it are the request's, and say nothing of the fault.
+    bare = _QUOTED.sub(" ", text)
+    if status == 402 or words & _CREDIT_CODES or _lacks_credit(status, bare if status in (400, 422) else text, words):
         return ProviderOutOfCredit(
             f"provider {provider} has no credit left for the gateway; the operator has to top it up{told}"
         )
-    if _REGION.search(text) or "unsupported_country_region_territory" in words:
+    if (status in (400, 403, 451) and _REGION.search(bare)) or "unsupported_country_region_territory" in words:
         return ProviderFault(f"provider {provider} does not serve the gateway's region{told}")
-    if status == 403 and _QUOTA.search(" ".join((text, *words))):
+    if status == 403 and _QUOTA.search(" ".join((bare, *words))):
         return ProviderRateLimit(f"provider {provider} limits the rate{told}")
-    if status == 403 and _MODERATION.search(" ".join((text, *words))):
+    if status == 403 and _MODERATION.search(" ".join((bare, *words))):
         return ProviderRefused(text)
-    if status in (401, 403) or words & _AUTH_CODES or (status == 400 and _AUTH.search(text)):
+    if status in (401, 403) or words & _AUTH_CODES or (status == 400 and _AUTH.search(bare)):
         # What it says of a key may hold a part of it; what it says of permissions helps the operator.
         return ProviderAuthError(
             f"provider {provider} refused the gateway's key; the operator has to set models.providers.{provider}.apiKey"

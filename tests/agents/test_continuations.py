@@ -112,6 +112,10 @@ def test_the_state_of_a_provider_is_put_back(scene: Scene) -> None:
 STATE = {"api": "x", "model": "p/m", "blocks": [{"type": "call", "signature": "s"}]}
 
 
+CHANCE = "call_9f8Kd02LmQ"
+RAIN = Wanted(CHANCE, "weather", '{"city": "Bern"}')
+
+
 def signed(*calls: Wanted) -> list[Any]:
     """An answer that calls these tools, and whose provider wants something back."""
     *deltas, last = asks(*calls)
@@ -120,27 +124,44 @@ def signed(*calls: Wanted) -> list[Any]:
 
 def test_a_client_that_forgot_its_beginning_has_the_state_back(scene: Scene) -> None:
     """The ids of its calls say which answer it was, whatever stands before them now."""
-    scene.model.enqueue(signed(WEATHER))
+    scene.model.enqueue(signed(RAIN))
     answer = answered(scene, [user("hello"), assistant("Hi."), user("weather?")])
-    answered(scene, [user("weather?"), answer, result("t1", "rain")])
+    answered(scene, [user("weather?"), answer, result(CHANCE, "rain")])
     assert scene.model.calls[-1].messages[2]["state"] == STATE
+
+
+@pytest.mark.parametrize("id", ["call_1", "functions.weather:0", "function-call-1234567890"])
+def test_an_id_that_is_counted_says_nothing(scene: Scene, id: str) -> None:
+    """Another conversation's answer may have the same, and its reasoning is nobody else's."""
+    scene.model.enqueue(signed(Wanted(id, "weather", "{}")))
+    answer = answered(scene, [user("secret"), user("weather?")])
+    answered(scene, [user("weather?"), answer, result(id, "rain")])
+    assert "state" not in scene.model.calls[-1].messages[2]
+
+
+def test_another_question_has_no_state(scene: Scene) -> None:
+    """What the user asked last has to be the same, whatever the ids."""
+    scene.model.enqueue(signed(RAIN))
+    answer = answered(scene, [user("hello"), user("weather?")])
+    answered(scene, [user("and now?"), answer, result(CHANCE, "rain")])
+    assert "state" not in scene.model.calls[-1].messages[2]
 
 
 @pytest.mark.parametrize("fields", [{"agent": BETA}, {"identity": "bob"}])
 def test_calls_of_others_have_no_state(scene: Scene, fields: dict[str, Any]) -> None:
     """Another agent's or caller's call of the same id is not his."""
-    scene.model.enqueue(signed(WEATHER))
+    scene.model.enqueue(signed(RAIN))
     answer = answered(scene, [user("hello"), user("weather?")])
-    answered(scene, [user("weather?"), answer, result("t1", "rain")], **fields)
+    answered(scene, [user("weather?"), answer, result(CHANCE, "rain")], **fields)
     assert "state" not in scene.model.calls[-1].messages[2]
 
 
 def test_an_id_that_stands_for_two_calls_says_nothing(scene: Scene) -> None:
     """Servers that count their calls anew in each answer: better no state than another conversation's."""
     for greeting in ("hello", "good morning"):
-        scene.model.enqueue(signed(WEATHER))
+        scene.model.enqueue(signed(RAIN))
         answer = answered(scene, [user(greeting), user("weather?")])
-    answered(scene, [user("weather?"), answer, result("t1", "rain")])
+    answered(scene, [user("weather?"), answer, result(CHANCE, "rain")])
     assert "state" not in scene.model.calls[-1].messages[2]
 
 

@@ -58,6 +58,8 @@ class AnyObject(fields.Field[dict[str, Any]]):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:
         if not isinstance(value, dict) or _depth_exceeds(value, MAX_DEPTH):
             raise self.make_error("invalid")
+        if wrong := [name for name in self.metadata["names"] if not isinstance(value.get(name, {}), dict)]:
+            raise ValidationError({name: ["an object"] for name in wrong})
         return value
 
 

@@ -85,6 +85,8 @@ class _Reader:
         self._events = sse.Events(self._provider, answer)
         self._kept = Keeper(API, reference)
         self._blocks: dict[Any, _Block] = {}
+        # Tools by the index of their block: their places among all blocks.
+        self._tools: dict[Any, int] = {}
         self._begun = 0
         self._calls = ToolCalls(self._provider)
         self._said = False
@@ -143,16 +145,22 @@ class _Reader:
             self._answer.hurry(sse.AFTER_FINISH_TIMEOUT)
 
     def _start(self, place: Any, given: dict[str, Any]) -> Iterator[Delta]:
+        open_block = self._blocks.get(place)
+        if open_block is not None and given["type"] == "tool_use" and open_block.is_begun_as(given.get("id")):
+            return  # told twice
         self._stop(place)  # of a server that never does
         block = self._blocks[place] = self._block(given["type"])
         if block.kind == "tool_use":
             self._calls.add(block.place, given.get("id"), given.get("name"), begins=True)
             # Some servers send a call whole, right here; others do, and then in pieces once more.
-            block.input = given.get("input")
+            block.id, block.input = given.get("id"), given.get("input")
+            if not isinstance(block.input, dict | None):
+                raise TypeError("the input of a tool is an object")
+            self._tools[place] = block.place
         elif block.kind == "redacted_thinking":
-            block.signature = checked(given["data"])
+            block.sign(self._kept, checked(given["data"]))
         elif block.kind == "thinking":
-            block.signature = checked(given.get("signature") or "")
+            block.sign(self._kept, checked(given.get("signature") or ""))
             if text := given.get("thinking"):
                 yield from self._delta(place, {"type": "thinking_delta", "thinking": text})
         elif block.kind == "text" and (text := given.get("text")):
@@ -170,15 +178,16 @@ class _Reader:
                 block.length += len(text)
                 yield TextDelta(text)
         elif kind == "thinking_delta":
-            block.signature += checked(delta.get("signature") or "")
+            block.sign(self._kept, checked(delta.get("signature") or ""))
             if text := checked(delta["thinking"]):
                 if self._kept.grow(len(text)):
                     block.thinking.append(text)
                 yield ReasoningDelta(text)
         elif kind == "signature_delta":
-            block.signature += checked(delta["signature"])
-        elif kind == "input_json_delta" and block.kind == "tool_use":
-            self._calls.add(block.place, arguments=delta["partial_json"])
+            block.sign(self._kept, checked(delta["signature"]))
+        elif kind == "input_json_delta" and (block.kind == "tool_use" or place in self._tools):
+            # Behind its end, too, they are the call's.
+            self._calls.add(self._tools.get(place, block.place), arguments=delta["partial_json"])
             block.length += len(delta["partial_json"])
 
     def _block(self, kind: Any) -> _Block:
@@ -195,12 +204,12 @@ class _Reader:
             self._kept.call()
             if not block.length and block.input:
                 self._calls.add(block.place, arguments=block.input)
-        elif block.signature and self._kept.grow(len(block.signature)):
+        elif block.signature:
             if block.kind == "thinking":
                 thinking = "".join(block.thinking)
-                self._kept.keep({"type": "thinking", "thinking": thinking, "signature": block.signature})
+                self._kept.keep({"type": "thinking", "thinking": thinking, "signature": "".join(block.signature)})
             elif block.kind == "redacted_thinking":
-                self._kept.keep({"type": "redacted_thinking", "data": block.signature})
+                self._kept.keep({"type": "redacted_thinking", "data": "".join(block.signature)})
 
     def _count(self, reported: Any) -> None:
         """Counts are cumulative: what comes later holds."""
@@ -226,13 +235,22 @@ class _Block:
     """A part of the answer that is being written.
 
     place: of a tool call among all blocks; servers use an index again. length: characters so far. input: of a call that
-    came whole. signature: what proves a thought's origin, or holds one that is not shown.
+    came whole. signature, in pieces: what proves a thought's origin, or holds one that is not shown.
     """
 
     def __init__(self, kind: Any, place: int) -> None:
         self.kind = kind
         self.place = place
         self.length = 0
+        self.id: Any = None
         self.input: Any = None
         self.thinking: list[str] = []
-        self.signature = ""
+        self.signature: list[str] = []
+
+    def is_begun_as(self, id: Any) -> bool:
+        """Whether it is a call of this id that has no arguments yet."""
+        return self.kind == "tool_use" and bool(id) and self.id == id and not self.length
+
+    def sign(self, kept: Keeper, part: str) -> None:
+        if part and kept.grow(len(part)):
+            self.signature.append(part)

@@ -146,8 +146,8 @@ class Catalogue:
         provider = self._settings.providers.get(provider_id)
         if provider is None:
             return Model(id=model_id, name=model_id)
-        compat = provider.compat.over(_usual_compat(provider))
         listed = next((model for model in provider.models if model.id == model_id), None)
+        compat = provider.compat.over(_usual_compat((listed and listed.base_url) or provider.base_url))
         if listed is not None:
             compat = listed.compat.over(compat)
             return listed if compat == listed.compat else replace(listed, compat=compat)
@@ -173,17 +173,21 @@ def _has_own_connection(model: Model) -> bool:
 
 
 def _as_its_own(provider: Provider, model: Model) -> Provider:
+    own = {name.lower() for name in model.headers}
     return replace(
         provider,
         api=model.api or provider.api,
         base_url=model.base_url or provider.base_url,
-        headers={**provider.headers, **model.headers},
+        headers={
+            **{name: value for name, value in provider.headers.items() if name.lower() not in own},
+            **model.headers,
+        },
     )
 
 
-def _usual_compat(provider: Provider) -> Compat:
+def _usual_compat(base_url: str) -> Compat:
     """What is known of a server by its address."""
-    host = urlsplit(provider.base_url).hostname or ""
+    host = urlsplit(base_url).hostname or ""
     return next((compat for name, compat in _BY_HOST.items() if host == name or host.endswith(f".{name}")), NO_COMPAT)
 
 

@@ -17,6 +17,7 @@ from app.providers.request_fields import taken
 from app.providers.stream import ModelCall
 
 Body = dict[str, Any]
+TEMPLATE = "chat_template_kwargs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,16 @@ def payload(call: ModelCall, dialect: Dialect, reference: str, *, usage: bool) -
         body["provider"] = compat.open_router_routing
     if compat.vercel_gateway_routing:
         body["providerOptions"] = {"gateway": compat.vercel_gateway_routing}
-    return {**body, **dialect.body} if dialect.body else body
+    return with_operators(body, dialect.body) if dialect.body else body
+
+
+def with_operators(body: Body, added: Mapping[str, Any]) -> Body:
+    """The body with the operator's fields over it; what he says of a template is joined to what is said already."""
+    merged = {**body, **added}
+    said, more = body.get(TEMPLATE), added.get(TEMPLATE)
+    if isinstance(said, dict) and isinstance(more, dict):
+        merged[TEMPLATE] = {**said, **more}
+    return merged
 
 
 def _effort(body: Body, effort: Any, _thinks: bool) -> None:
@@ -105,7 +115,9 @@ def _flag(body: Body, _effort: Any, thinks: bool) -> None:
 
 
 def _template_flag(body: Body, _effort: Any, thinks: bool) -> None:
-    body["chat_template_kwargs"] = {"enable_thinking": thinks, **body.get("chat_template_kwargs", {})}
+    given = body.setdefault("chat_template_kwargs", {})
+    if isinstance(given, dict):  # else the server says what is wrong
+        body["chat_template_kwargs"] = {"enable_thinking": thinks, **given}
 
 
 # How a server is told to think, by its ``thinkingFormat``; one of another name is told its effort.

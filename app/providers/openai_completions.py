@@ -19,7 +19,7 @@ from app.providers.completions_request import USUAL, Dialect, payload
 from app.providers.error_bodies import error_in
 from app.providers.faults import raise_for_status, stream_fault
 from app.providers.finish_reasons import STOP, TOOL_CALLS, finish_reason
-from app.providers.sse import checked, count
+from app.providers.sse import checked, count, text_or_none
 from app.providers.state import Keeper
 from app.providers.stream import (
     NO_DETAILS,
@@ -100,7 +100,7 @@ class _Reader:
         self._calls = ToolCalls(self._provider)
         self._events = sse.Events(self._provider, answer)
         self._choice: Any = None
-        self._length = 0
+        self._texts: list[str] = []
         self._refused = False
         self._thought = False
         self._finish: str | None = None
@@ -123,7 +123,7 @@ class _Reader:
                     # A token: nearly every delta is one, and has nothing else.
                     if delta and len(delta) == 1 and type(text := delta.get("content")) is str:
                         if text and self._is_ours(choice):
-                            self._length += len(text)
+                            self._texts.append(text)
                             yield TextDelta(text)
                     elif self._is_ours(choice):
                         yield from self._said(choice, delta)
@@ -138,8 +138,8 @@ class _Reader:
                 if self._finish is not None:
                     if "x_groq" in chunk:
                         self._count((chunk["x_groq"] or {}).get("usage"))
-                    self._tier = chunk.get("service_tier") or self._tier
-                    self._fingerprint = chunk.get("system_fingerprint") or self._fingerprint
+                    self._tier = text_or_none(chunk.get("service_tier")) or self._tier
+                    self._fingerprint = text_or_none(chunk.get("system_fingerprint")) or self._fingerprint
         except sse.FAULTS as error:
             if self._finish is None:
                 raise sse.fault_of(self._provider, error) from error
@@ -152,30 +152,35 @@ class _Reader:
             raise stream_fault(self._provider, error, self._secrets)
 
     def _is_ours(self, choice: dict[str, Any]) -> bool:
-        """Whether it is the first of several answers; only one was asked for."""
+        """Whether it is the first of several answers: only one was asked for, but some servers put calls beside it."""
         index = choice.get("index")
         if self._choice is None:
             self._choice = index
-        return index is None or index == self._choice
+        if index is None or index == self._choice:
+            return True
+        said = choice.get("delta") or choice.get("message") or {}
+        return bool(said.get("tool_calls") or said.get("function_call"))
 
     def _said(self, choice: dict[str, Any], delta: Any) -> Iterator[Delta]:
-        if not delta and (message := choice.get("message")):
+        if delta and delta.keys() != {"role"}:
+            yield from self._told(delta)
+        elif message := choice.get("message"):
             yield from self._whole(message)
-            return
-        # Some servers answer as the older API does.
-        delta = delta or {"content": choice.get("text")}
-        yield from self._told(delta)
+        else:
+            # Some servers answer as the older API does.
+            yield from self._told({"content": choice.get("text")})
 
     def _whole(self, message: dict[str, Any]) -> Iterator[Delta]:
-        """A message in place of a delta; behind deltas it is the answer once more."""
+        """A message in place of a delta: a piece as one, or behind others the answer once more."""
         content = message.get("content")
         said: dict[str, Any] = {}
-        if self._length:
-            said["content"] = content[self._length :] if isinstance(content, str) else None
+        heard = "".join(self._texts)
+        if heard and isinstance(content, str):
+            said["content"] = content.removeprefix(heard)
         if self._thought:
             said |= dict.fromkeys(REASONING)
         if self._calls:
-            said |= {"tool_calls": None, "function_call": None}
+            said |= {"tool_calls": (message.get("tool_calls") or [])[len(self._calls) :], "function_call": None}
         if self._refused:
             said["refusal"] = None
         yield from self._told({**message, **said}, whole=True)
@@ -206,13 +211,13 @@ class _Reader:
             self._refused = True
             yield RefusalDelta(checked(text))
         elif text := part.get("text"):
-            self._length += len(checked(text))
+            self._texts.append(checked(text))
             yield TextDelta(text)
         elif kind not in ("text", "reference"):
             log.info("provider %s sent a part of type %.40r, which is passed over", self._provider, kind)
 
     def _end(self, began: bool) -> Iterator[Delta]:
-        said = bool(self._length or self._refused)
+        said = bool(self._texts or self._refused)
         if self._finish is None:
             self._finish = ended_in_order(self._provider, began, said, self._calls)
         if self._finish == STOP and self._calls:
@@ -227,7 +232,7 @@ class _Reader:
             return None
         if (block := self._thoughts.block()) is not None:
             self._kept.keep(block)
-        self._kept.text(self._length)
+        self._kept.text(sum(map(len, self._texts)))
         for extra in self._calls.extras:
             self._kept.call(**({"extra_content": extra} if extra and self._kept.grow(len(orjson.dumps(extra))) else {}))
         return self._kept.state()

@@ -7,6 +7,7 @@ leave events out, so that a text or a call may stand in its last event only, or 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,7 +21,7 @@ from app.providers.faults import raise_for_status, stream_fault
 from app.providers.finish_reasons import CONTENT_FILTER, LENGTH, STOP, TOOL_CALLS
 from app.providers.request_fields import taken
 from app.providers.responses_request import API, payload
-from app.providers.sse import checked, count
+from app.providers.sse import checked, count, text_or_none
 from app.providers.state import Keeper
 from app.providers.stream import (
     Began,
@@ -36,6 +37,8 @@ from app.providers.tool_calls import ToolCalls, ended_in_order
 from app.providers.upstream import Answer, Upstream
 
 log = logging.getLogger("gateway.providers")
+
+_WORD = re.compile(r"\w+")
 
 Said = TextDelta | RefusalDelta | ReasoningDelta
 
@@ -126,7 +129,7 @@ class _Reader:
             self._finish = TOOL_CALLS
         if self._finish == TOOL_CALLS:
             yield from self._calls.told(said=said)
-        tier = self._response.get("service_tier")
+        tier = text_or_none(self._response.get("service_tier"))
         yield Completed(self._finish, _usage(self._response.get("usage")), self._kept.state(), tier)
 
     def _read(self, kind: Any, event: dict[str, Any]) -> Iterator[Delta]:
@@ -141,7 +144,7 @@ class _Reader:
             self._calls.settle(_place(event), name=event.get("name"), arguments=event.get("arguments"))
         elif kind == "response.output_item.added":
             if (item := event["item"])["type"] == "function_call":
-                self._calls.add(_place(event), _call_id(item), item.get("name"))
+                self._calls.add(_place(event), _call_id(item), item.get("name"), item.get("arguments"))
         elif kind == "response.output_item.done":
             yield from self._item(_place(event), event["item"])
         elif kind == "response.reasoning_summary_part.added" and event.get("summary_index"):
@@ -165,16 +168,17 @@ class _Reader:
             yield from self._say(saying, part, text.removeprefix(heard))
         elif heard:
             # Some servers trim it; but words that nobody heard can't be put in their place any more.
-            unknown = set(text.split()) - set(heard.split())
-            if any(word not in heard for word in unknown):
+            if set(_WORD.findall(text)) - set(_WORD.findall(heard)):
                 raise ProviderError(f"provider {self._provider} left out a part of its answer's text")
-        elif text not in "".join(self._said[saying]):
+        elif not any("".join(parts) == text for (kind, _), parts in self._parts.items() if kind is saying):
+            # In no part yet, under whatever name the server knows it elsewhere.
             yield from self._say(saying, part, text)
 
     def _item(self, place: Any, item: dict[str, Any]) -> Iterator[Delta]:
         """An item that is whole."""
         # Some servers give one place to a text and a call.
-        names = {(item["type"], name) for name in (place, item.get("id")) if name is not None}
+        name = item.get("id") or place
+        names = {(item["type"], name)} if name is not None else set()
         if names & self._done:
             return
         self._done |= names
@@ -212,8 +216,8 @@ class _Reader:
             # Some servers name their calls anew here: those that the events told are all of them.
             if item["type"] != "function_call" or len(calls) > len(self._calls):
                 yield from self._item(place, item)
-            elif _call_id(item) in self._calls.ids:
-                self._calls.settle(place, _call_id(item), item.get("name"), item.get("arguments"))
+            else:
+                self._calls.fill(calls.index(item), _call_id(item), item.get("arguments"))
         self._response = response
         reason = (response.get("incomplete_details") or {}).get("reason")
         if response.get("status") == "incomplete" or reason:

@@ -29,6 +29,7 @@ _BOM = b"\xef\xbb\xbf"
 # What proxies and servers send to show that they are alive, as an event's name or as its whole data.
 _SIGNS_OF_LIFE = frozenset({b"ping", b"keepalive", b"keep-alive", b"heartbeat"})
 _DONE = b"[DONE]"
+_BLANKS, _BRACKETS = (b" ", b"\t"), (b"[",)
 _NO_JSON = object()
 
 
@@ -56,8 +57,12 @@ class Events:
         name = b""
         lines = self._answer.lines()
         for line in chain([next(lines, b"").removeprefix(_BOM)], lines):
+            if line[:1] in _BLANKS:
+                line = line.lstrip()  # noqa: PLW2901 - proxies pad an answer that takes its time
             if line.startswith(b"data:"):
                 data = line[5:].strip()
+                if data[:1] in _BRACKETS and data.upper() == _DONE:
+                    data = _DONE
                 if self._waiting and data != _DONE:
                     self._wait(data)
                 elif data == _DONE:
@@ -75,6 +80,7 @@ class Events:
                             yield parsed
                         else:
                             yield from self._objects(parsed, name)
+                            name = b""
             elif not line.strip():
                 if self._waiting and not self._plain:
                     yield from self._waited(name)
@@ -86,6 +92,8 @@ class Events:
             elif line.startswith(b"error:"):  # llama.cpp has a field of its own
                 self._wait(line[6:].strip())
                 yield from self._waited(b"error")
+            elif line.strip().upper() == _DONE:
+                self._end()
             elif line.startswith((b"{", b"[")):
                 try:
                     parsed = orjson.loads(line)
@@ -149,6 +157,10 @@ def checked(text: Any) -> str:
     if not isinstance(text, str):
         raise TypeError(f"text expected, found {type(text).__name__}")
     return text
+
+
+def text_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def count(tokens: Any) -> int:

@@ -66,7 +66,7 @@ class ToolCalls:
         """
         fragments = [fragments] if isinstance(fragments, dict) else fragments
         for position, fragment in enumerate(fragments):
-            function = fragment.get("function") or {}
+            function = fragment.get("function") or (fragment if "arguments" in fragment else {})
             place = fragment.get("index")
             if place is None and len(fragments) > 1:
                 place = ("position", position)  # all that tells them apart
@@ -159,9 +159,12 @@ class ToolCalls:
         """How many there are, readable or not."""
         return len(self._calls)
 
-    @property
-    def ids(self) -> frozenset[str]:
-        return frozenset(call.id for call in self._calls)
+    def fill(self, position: int, id: Any, arguments: Any) -> None:
+        """Give arguments to a call that has none yet: the one of this id, or else in this place of all."""
+        call = next((each for each in self._calls if each.id == id), None)
+        call = call or (self._calls[position] if position < len(self._calls) else None)
+        if call is not None and not call.fragments and (whole := self._text(arguments)):
+            call.fragments.append(whole)
 
     @property
     def are_whole(self) -> bool:

@@ -135,3 +135,37 @@ def test_storage_urls(place: Place, written: str, url: str) -> None:
 def test_bad_storage_urls(refused: Refused, url: str) -> None:
     """A URL that names no file that lasts is refused."""
     assert refused(storage(url)).startswith("storage.url: found ")
+
+
+def test_what_an_operator_adds_to_requests(place: Place) -> None:
+    """The model's word counts over the provider's, and the conversation is nobody's to replace."""
+    settings = place.load(
+        provider(
+            params={"extra_body": {"top_k": 1, "seed": 2}, "temperature": 1},
+            models=[{"id": "m", "params": {"extraBody": {"top_k": 3, "messages": []}}}],
+        )
+        | {"agents": {"defaults": {"models": {"p/m": {"params": {"chat_template_kwargs": {"x": 1}}}}}}}
+    )
+    entry = settings.providers["p"]
+    assert dict(entry.models[0].body) == {"top_k": 3, "seed": 2, "chat_template_kwargs": {"x": 1}}
+    assert dict(entry.body) == {"top_k": 1, "seed": 2}
+    assert any("models.providers.p.params.temperature" in warning for warning in settings.warnings)
+
+
+@pytest.mark.parametrize("name", ["extra_body", "extraBody", "chat_template_kwargs"])
+@pytest.mark.parametrize("value", [[1], None, "x", 1])
+def test_what_is_added_is_an_object(refused: Refused, name: str, value: Any) -> None:
+    """Anything else stops the start with the key's path."""
+    assert f"models.providers.p.params.{name}" in refused(provider(params={name: value}))
+
+
+def test_a_models_own_ways(place: Place) -> None:
+    """A model may have an address, a format, headers and a compatibility of its own."""
+    own = {"id": "m", "api": "openai-responses", "baseUrl": "http://y", "headers": {"X": "1"}}
+    settings = place.load(
+        provider(models=[{**own, "compat": {"supportsTools": False}}], dialect="openai", passFields=["a"])
+    )
+    entry = settings.providers["p"]
+    (model,) = entry.models
+    assert (model.api, model.base_url, dict(model.headers)) == ("openai-responses", "http://y", {"X": "1"})
+    assert (model.compat.supports_tools, entry.dialect, entry.pass_fields) == (False, "openai", ("a",))

@@ -183,3 +183,15 @@ def test_what_a_server_does_not_take_is_no_field_of_its() -> None:
         "reasoning_effort",
     }
     assert not_taken(Compat(supports_reasoning_effort=False, thinking_format="zai")) == set()
+
+
+def test_the_operators_template_words_join_the_others() -> None:
+    """What the effort became, what the caller said and what the operator says stand in one object; his word counts."""
+    dialect = Dialect(
+        FIELDS, compat=Compat(thinking_format="qwen-chat-template"), body={"chat_template_kwargs": {"x": 1, "y": 2}}
+    )
+    body = payload(asked(reasoning_effort="low", chat_template_kwargs={"x": 0}), dialect, "p/m", usage=True)
+    assert body["chat_template_kwargs"] == {"enable_thinking": True, "x": 1, "y": 2}
+    other = Dialect(FIELDS, compat=dialect.compat)
+    odd = payload(asked(reasoning_effort="low", chat_template_kwargs=[1]), other, "p/m", usage=True)
+    assert odd["chat_template_kwargs"] == [1]

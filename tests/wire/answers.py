@@ -111,6 +111,12 @@ THOUGHTS = {
         {"reasoning_content": "Hm.", "thinking_blocks": [{"type": "thinking", "thinking": "Hm.", "signature": "S"}]},
         {"content": "Hello"},
     ),
+    # vercel/ai#20203
+    "an empty list of calls beside each thought": thoughtful(
+        {"reasoning_content": "H", "tool_calls": []},
+        {"reasoning_content": "m.", "tool_calls": []},
+        {"content": "Hello", "tool_calls": []},
+    ),
     # BerriAI/litellm#33938
     "a thought and text in one delta": thoughtful({"reasoning_content": "Hm.", "content": "Hello"}),
     # earendil-works/pi#9674: GLM on Mistral

@@ -22,7 +22,9 @@ def told(*deltas: Any, calls: Sequence[tuple[str, str]] = PARIS_CALL, finish: st
     return Case(request=ASKED, answers=[answer], calls=calls, **more)
 
 
-def full(index: int | None, id: str | None, name: str | None, arguments: Any, type: str | None = "function") -> Any:
+def full(
+    index: int | None, id: str | int | None, name: str | None, arguments: Any, type: str | None = "function"
+) -> Any:
     """A fragment with all its fields, null or not."""
     return {"index": index, "id": id, "type": type, "function": {"name": name, "arguments": arguments}}
 
@@ -31,6 +33,10 @@ def in_json(*calls: Any) -> Case:
     """A whole answer with these calls."""
     message = {"content": None, "tool_calls": list(calls)}
     return Case(request=ASKED, answers=[as_json(completion(message, "tool_calls"))], calls=PARIS_CALL)
+
+
+def ids_are_text(answer: Mapping[str, Any]) -> None:
+    assert [call["id"] for call in answer["choices"][0]["message"]["tool_calls"]] == ["123"]
 
 
 def each_has_an_id(answer: Mapping[str, Any]) -> None:
@@ -82,6 +88,15 @@ PLACES = {
     "the whole call again under the next index and the same id": told(
         fragment(0, "a", "get_weather", ""), fragment(0, arguments=PARIS), fragment(1, "a", "get_weather", PARIS)
     ),
+    # agno-agi/agno#8880: DeepSeek
+    "the second call begins under the first one's index and goes on under its own": told(
+        fragment(0, "a", "get_weather", ""),
+        fragment(0, arguments=PARIS),
+        fragment(0, "b", "get_time", ""),
+        fragment(1, arguments='{"tz":'),
+        fragment(1, arguments='"utc"}'),
+        calls=BOTH_CALLS,
+    ),
     # langchain4j/langchain4j#5209: DeepSeek
     "an empty fragment under an index of its own": told(
         fragment(0, "a", "get_weather", PARIS),
@@ -125,6 +140,8 @@ IDS = {
     "an empty id for each of two calls": told(
         [full(0, "", "get_weather", PARIS), full(1, "", "get_time", UTC)], calls=BOTH_CALLS, checks=each_has_an_id
     ),
+    # Kilo-Org/kilocode#5816: MiniMax; anomalyco/opencode#24026: Kimi on NVIDIA NIM
+    "an id that is a number": told(full(0, 123, "get_weather", ""), full(0, 123, None, PARIS), checks=ids_are_text),
     # HKUDS/nanobot#3943: DeepSeek, GLM; can1357/oh-my-pi#2055: MiMo, Kimi
     "one id for two calls": told(
         fragment(0, "a", "get_weather", PARIS),
@@ -178,6 +195,10 @@ ARGUMENTS = {
     "arguments that are an object": told(fragment(0, "a", "get_weather", {"city": "Paris"})),
     # ggml-org/llama.cpp#20198
     "a JSON body: arguments that are an object": in_json(full(None, "a", "get_weather", {"city": "Paris"})),
+    # acon96/home-llm#349
+    "name and arguments without function around them": told(
+        {"index": 0, "id": "a", "name": "get_weather", "arguments": PARIS}
+    ),
     # ogx-ai/ogx#5462: vLLM
     "null before the arguments": told(
         full(0, "a", "get_weather", None), fragment(0, arguments='{"city":'), fragment(0, arguments='"Paris"}')

@@ -75,7 +75,7 @@ ENDS = {
     # NousResearch/hermes-agent#80498: nobody knows whether it had arguments
     "a clean end behind the name of a call": Case(
         request=ASKED,
-        answers=[stream(data(chunk(call_delta(fragment(0, "a", "get_weather", ""))), done=False))],
+        answers=[stream(data(chunk(call_delta(fragment(0, "a", "get_weather", ""))), done=False))] * 3,
         status=502,
         error="upstream_error",
     ),

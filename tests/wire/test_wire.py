@@ -16,6 +16,7 @@ from tests.wire import (
     callers,
     compat,
     errors,
+    finishes,
     formats,
     formats_responses,
     framing,
@@ -28,6 +29,7 @@ from tests.wire import (
     state,
     state_blocks,
     tool_calls,
+    tool_calls_beside,
     usage,
 )
 from tests.wire.case import Case
@@ -38,6 +40,7 @@ KINDS = (
     callers,
     compat,
     errors,
+    finishes,
     formats,
     formats_responses,
     framing,
@@ -50,6 +53,7 @@ KINDS = (
     state,
     state_blocks,
     tool_calls,
+    tool_calls_beside,
     usage,
 )
 CASES = {f"{kind.__name__.rpartition('.')[2]}: {name}": case for kind in KINDS for name, case in kind.CASES.items()}

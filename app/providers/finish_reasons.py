@@ -36,9 +36,12 @@ def finish_reason(provider: str, said: Any) -> str:
     """
     if not isinstance(said, str):
         raise TypeError(f"a reason expected, found {type(said).__name__}")
-    word = said.lower()
-    if word in _FAILED:
-        raise ProviderError(f"provider {provider} says that its generation failed: {word}")
-    if word in _UNREADABLE:
-        raise ProviderFault(f"provider {provider} says that its model wrote a tool call that it can't read: {word}")
-    return _MEANINGS.get(word, STOP)
+    # Some proxies say both: ``content_filter: RECITATION``.
+    words = [word.strip() for word in said.lower().split(":")]
+    if _FAILED.intersection(words):
+        raise ProviderError(f"provider {provider} says that its generation failed: {said[:100]}")
+    if _UNREADABLE.intersection(words):
+        raise ProviderFault(
+            f"provider {provider} says that its model wrote a tool call that it can't read: {said[:100]}"
+        )
+    return next((_MEANINGS[word] for word in words if word in _MEANINGS), STOP)

@@ -42,6 +42,7 @@ STREAM_OPTIONS = "stream_options"
 HTML = "html-entities"
 
 _THINKING = frozenset({"thinking", "reasoning"})
+_THOUGHTS = ("thinking", "text", "reasoning", "summary")
 # Where servers count, besides OpenAI's own names.
 _PROMPT = ("prompt_tokens", "input_tokens")
 _COMPLETION = ("completion_tokens", "output_tokens")
@@ -58,7 +59,8 @@ class OpenAICompletions:
     def stream(self, call: ModelCall) -> Iterator[Delta]:
         answer = self._ask(call)
         try:
-            yield from _Reader(self._upstream, answer, self._reference(call), self._dialect.compat).deltas()
+            names = frozenset(tool["function"]["name"] for tool in call.tools)
+            yield from _Reader(self._upstream, answer, self._reference(call), self._dialect.compat, names).deltas()
         finally:
             answer.close()
 
@@ -90,14 +92,16 @@ class OpenAICompletions:
 class _Reader:
     """Reads one answer."""
 
-    def __init__(self, upstream: Upstream, answer: Answer, reference: str, compat: Compat) -> None:
+    def __init__(
+        self, upstream: Upstream, answer: Answer, reference: str, compat: Compat, names: frozenset[str] = frozenset()
+    ) -> None:
         self._provider = upstream.provider
         self._secrets = upstream.secrets
         self._answer = answer
         self._compat = compat
         self._kept = Keeper(API, reference)
         self._thoughts = Thoughts(self._kept)
-        self._calls = ToolCalls(self._provider)
+        self._calls = ToolCalls(self._provider, names)
         self._events = sse.Events(self._provider, answer)
         self._choice: Any = None
         self._texts: list[str] = []
@@ -115,6 +119,9 @@ class _Reader:
                 choices, reported = chunk.get("choices"), chunk.get("usage")
                 if "error" in chunk or not (choices or reported):
                     self._check(chunk)
+                    # Some proxies put what their provider says into a member.
+                    if isinstance(inner := chunk.get("data"), dict):
+                        choices, reported = inner.get("choices"), inner.get("usage")
                 if not began:
                     began = True
                     yield Began()
@@ -204,7 +211,7 @@ class _Reader:
         """Text, or a part of a content that is a list: ``text``, ``thinking``, ``refusal``; others say nothing."""
         kind = part.get("type", "text")
         if kind in _THINKING:
-            thoughts = part.get("thinking") or part.get("text") or part.get("reasoning") or ()
+            thoughts = next((part[name] for name in _THOUGHTS if part.get(name)), ())
             texts = [thoughts] if isinstance(thoughts, str) else [each.get("text") for each in thoughts]
             yield from (ReasoningDelta(checked(text)) for text in texts if text)
         elif text := part.get("refusal"):
@@ -252,7 +259,11 @@ def _usage(reported: Any) -> Usage:
     cached = read.get("cached_tokens") or _first(reported, _CACHED)
     written = read.get("cache_write_tokens", read.get("cache_creation_tokens"))
     made = _details(reported, "completion_tokens_details")
-    return Usage(_first(reported, _PROMPT), _first(reported, _COMPLETION), cached, written, made)
+    prompt, completion = _first(reported, _PROMPT), _first(reported, _COMPLETION)
+    reasoning = made.get("reasoning_tokens", 0)
+    if reasoning and prompt + completion + reasoning == count(reported.get("total_tokens")):
+        completion += reasoning  # of a server that counts them beside
+    return Usage(prompt, completion, cached, written, made)
 
 
 def _first(reported: dict[str, Any], names: tuple[str, ...]) -> int:

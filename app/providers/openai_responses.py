@@ -250,8 +250,8 @@ def _usage(reported: Any) -> Usage:
     details = {name: count(tokens) for name, tokens in made.items() if type(tokens) is int}
     written = read.get("cache_write_tokens")
     return Usage(
-        count(usage.get("input_tokens")),
-        count(usage.get("output_tokens")),
+        count(usage.get("input_tokens", usage.get("prompt_tokens"))),
+        count(usage.get("output_tokens", usage.get("completion_tokens"))),
         count(read.get("cached_tokens")),
         None if written is None else count(written),
         details,

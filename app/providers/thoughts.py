@@ -40,7 +40,9 @@ class Thoughts:
         text = ""
         for name in _NAMES:
             if value := delta.get(name):
-                text = checked(value) if not isinstance(value, Mapping) else checked(value.get("content") or "")
+                if isinstance(value, Mapping):
+                    value = value.get("content") or value.get("text") or ""
+                text = checked(value)
                 if name in _WANTED_BACK and self._kept.grow(len(text)):
                     self._texts.setdefault(name, []).append(text)
                 break

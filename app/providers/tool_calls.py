@@ -53,8 +53,10 @@ class ToolCalls:
     fragment means is sometimes clear from what follows only, so the calls are told when the answer is whole.
     """
 
-    def __init__(self, provider: str) -> None:
+    def __init__(self, provider: str, names: frozenset[str] = frozenset()) -> None:
+        """names: of the tools that the model was offered."""
         self._provider = provider
+        self._names = names
         self._calls: list[_Call] = []
         self._by_place: dict[Any, _Call] = {}
         self._size = 0
@@ -66,13 +68,14 @@ class ToolCalls:
         """
         fragments = [fragments] if isinstance(fragments, dict) else fragments
         for position, fragment in enumerate(fragments):
+            id = fragment.get("id")
             function = fragment.get("function") or (fragment if "arguments" in fragment else {})
             place = fragment.get("index")
             if place is None and len(fragments) > 1:
                 place = ("position", position)  # all that tells them apart
             self.add(
                 place,
-                fragment.get("id"),
+                str(id) if type(id) is int else id,
                 function.get("name"),
                 function.get("arguments"),
                 fragment.get("extra_content"),
@@ -111,7 +114,7 @@ class ToolCalls:
             self._by_place[place] = call
         call.id = call.id or id
         # Some servers write a name in pieces, each time as far as it goes.
-        call.name = name if name.startswith(call.name) else call.name
+        call.name = name if name.startswith(call.name) else call.name + name if self._joins(call, name) else call.name
         call.extra = extra or call.extra
         if arguments:
             call.fragments.append(arguments)
@@ -142,7 +145,7 @@ class ToolCalls:
         told = [call for call in self._calls if call.name or call.fragments]
         if not (told or said) or not all(call.name for call in told):
             raise ProviderFault(f"provider {self._provider} sent a tool call that can't be read: it has no name")
-        for index, call in enumerate(told):
+        for index, call in enumerate(_once(told)):
             # Results are bound to calls by id. OpenAI takes one of 40 characters at most.
             id = call.id if call.id and call.id not in ids else new_call_id()
             ids.add(id)
@@ -153,7 +156,7 @@ class ToolCalls:
     @property
     def extras(self) -> list[Any]:
         """What the server wants back with each call of ``told``; None for most."""
-        return [call.extra for call in self._calls if call.name]
+        return [call.extra for call in _once(self._calls) if call.name]
 
     def __len__(self) -> int:
         """How many there are, readable or not."""
@@ -180,13 +183,13 @@ class ToolCalls:
             # Whatever id it has, its place says where it belongs; a name may come later. Some servers count on.
             if place is None:
                 return by_id or latest
-            drifted = latest is not None and not id and latest.name and latest.fragments and not latest.is_whole
+            drifted = latest is not None and not id and latest.name and not latest.is_whole
             return by_place or (latest if drifted else None)
         known = by_place if place is not None else by_id or (latest if not id else None)
         if known is None or not known.name:
             return known
         if not name.startswith(known.name):
-            return None
+            return known if self._joins(known, name) and (not id or id == known.id) else None
         if id and id == known.id:
             return known
         if place is not None and not id:
@@ -196,6 +199,10 @@ class ToolCalls:
         # The same tool under another id, or none: the same call as long as that has not all of its arguments.
         same_call = bool(arguments) and not known.is_whole and (bool(known.fragments) or place is not None)
         return known if same_call else None
+
+    def _joins(self, call: _Call, piece: str) -> bool:
+        """Whether a name came in two pieces."""
+        return bool(piece) and call.name + piece in self._names and piece not in self._names
 
     def _text(self, arguments: Any) -> str:
         if not isinstance(arguments, dict):
@@ -248,6 +255,15 @@ def ended_in_order(provider: str, began: bool, said: bool, calls: ToolCalls) -> 
         raise ProviderError(f"provider {provider} ended its answer in the middle of a tool call")
     log.warning("provider %s ended its answer without a finish reason; it is taken as whole", provider)
     return STOP
+
+
+def _once(calls: list[_Call]) -> list[_Call]:
+    """The calls without those that are told once more under the same id, word for word."""
+    seen: dict[tuple[str, str, str], _Call] = {}
+    for call in calls:
+        name = (call.id, call.name, "".join(call.fragments)) if call.id else (f"\0{len(seen)}", "", "")
+        seen.setdefault(name, call)
+    return list(seen.values())
 
 
 def _parsed(arguments: str) -> Any:

@@ -500,7 +500,7 @@ def test_an_error_in_the_stream(provider: ScriptedProvider) -> None:
         b'{"choices":[{"delta":{"tool_calls":5}}]}',
         b'{"choices":[{"delta":{"tool_calls":["a"]}}]}',
         b'{"choices":[{"delta":{"tool_calls":[{"index":[0],"function":{"name":"a"}}]}}]}',
-        b'{"choices":[{"delta":{"tool_calls":[{"id":5,"function":{"name":"a"}}]}}]}',
+        b'{"choices":[{"delta":{"tool_calls":[{"id":[5],"function":{"name":"a"}}]}}]}',
         b'{"choices":[{"delta":{"tool_calls":[{"id":"a","function":{"name":5}}]}}]}',
         b'{"choices":[{"delta":{"tool_calls":[{"id":"a","function":{"name":"a","arguments":5}}]}}]}',
         b"[" * 100_000,

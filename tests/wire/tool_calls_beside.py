@@ -72,13 +72,6 @@ ENDS = {
         calls=PARIS_CALL,
         usage=(11, 5),
     ),
-    # NousResearch/hermes-agent#80498: nobody knows whether it had arguments
-    "a clean end behind the name of a call": Case(
-        request=ASKED,
-        answers=[stream(data(chunk(call_delta(fragment(0, "a", "get_weather", ""))), done=False))] * 3,
-        status=502,
-        error="upstream_error",
-    ),
     # HKUDS/nanobot#1555, openclaw/openclaw#97187
     "tool_calls as the reason, and no call": Case(
         request=ASKED,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -18,10 +19,11 @@ _WORDS = ("message", "msg", "detail", "error_message", "error_msg", "errorMessag
 _WITHIN = ("error", "errors", "err", "fault")
 _ASIDES = ("title", "reason")
 # An error of nothing but words has these members only.
-_BARE = frozenset({*_WORDS, "request_id", "requestId", "id", "success", "type"}) - {"type"}
+_BARE = frozenset({*_WORDS, "request_id", "requestId", "id", "success"})
 _FINE = (None, 0, 200, "0", "200", "", "ok", "success", "Success", "OK")
-# MiniMax's own codes, as statuses. https://platform.minimax.io/docs/api-reference/errorcode
+# The words of JSON that breaks off.
 _MESSAGE = re.compile(r'"(message|msg|detail)"\s*:\s*"((?:[^"\\]|\\.){1,2000})')
+# MiniMax's own codes, as statuses. https://platform.minimax.io/docs/api-reference/errorcode
 _MINIMAX = {1002: 429, 1004: 401, 1008: 402, 1026: 400, 1027: 400, 1039: 429, 1041: 429, 2013: 400, 2049: 401}
 # Members with a word or a number for the kind of error, the most telling first.
 _KINDS = ("code", "type", "status", "reason", "error_code", "error_type", "status_code", "statusCode", "http_code")
@@ -47,11 +49,8 @@ def error_in(event: Mapping[str, Any]) -> Any:
 
 def error_of(body: bytes) -> Any:
     """The error of a refusal's body; None when it says nothing, as pages of proxies do."""
-    try:
+    with suppress(orjson.JSONDecodeError):
         return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        # Of a long one only the beginning was read.
-        pass
     text = body[: MAX_TEXT * 4].decode(errors="replace").strip()
     if text.startswith(("{", "[")):
         # Of a long one only the beginning was read.

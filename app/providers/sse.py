@@ -36,15 +36,13 @@ _NO_JSON = object()
 class Events:
     """The events of one answer, each a JSON object, up to the message's end.
 
-    done: the server has said ``[DONE]``. Iterating raises ProviderError for data that is no JSON object, and what
-    ``answer.lines`` raises.
+    Iterating raises ProviderError for data that is no JSON object, and what ``answer.lines`` raises.
 
     An event's name stands in as its ``type`` where it has none; an event that is called ``error`` is one whatever its
     data is: ``{"error": …}``.
     """
 
     def __init__(self, provider: str, answer: Answer) -> None:
-        self.done = False
         self._provider = provider
         self._answer = answer
         # Lines of JSON that is not whole yet, and whether they are those of a plain document.
@@ -147,7 +145,6 @@ class Events:
             raise ProviderError(f"provider {self._provider} sent a line that is not a JSON object")
 
     def _end(self) -> None:
-        self.done = True
         # Read on to the message's end, or the connection can't be used again; but all that matters is here.
         self._answer.hurry(AFTER_DONE_TIMEOUT)
 

@@ -57,6 +57,9 @@ def _whole(delivery: Delivery) -> Response:
     if ended.error is not None:
         raise delivery.told(ended.error)
     body = completion(run, delivery.model, ended, reasoning=delivery.reasoning)
-    headers = {"Content-Type": JSON, **delivery.headers()}
-    delivery.keep(body, headers)
-    return Response(body, headers=headers)
+    headers = delivery.headers()
+    delivery.keep(body, {"Content-Type": JSON, **headers})
+    response = Response(body, content_type=JSON)
+    if headers:
+        response.headers.update(headers)
+    return response

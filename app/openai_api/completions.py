@@ -37,8 +37,12 @@ def usage_of(usage: Usage) -> dict[str, Any]:
 
 def _of_provider(answer: Answer) -> dict[str, Any]:
     """What the provider told of how it answered, as far as it holds for the whole run."""
-    told = {"service_tier": answer.service_tier, "system_fingerprint": answer.fingerprint}
-    return {name: value for name, value in told.items() if value is not None}
+    told = {}
+    if (tier := answer.service_tier) is not None:
+        told["service_tier"] = tier
+    if answer.fingerprint is not None:
+        told["system_fingerprint"] = answer.fingerprint
+    return told
 
 
 def completion(run: Run, model: str, ended: Ended, *, reasoning: bool) -> bytes:

@@ -18,7 +18,7 @@ from app.openai_api.tools import CallerTools, ToolChoice, check_choice
 from app.providers import request_fields
 
 # Fields that go to the provider as they are.
-SAMPLING = (
+SAMPLING = request_fields.OPENAI | {
     "temperature",
     "top_p",
     "presence_penalty",
@@ -29,8 +29,7 @@ SAMPLING = (
     "reasoning_effort",
     "logit_bias",
     "parallel_tool_calls",
-    *sorted(request_fields.OPENAI),
-)
+}
 
 # Pairs of metadata, and characters of their names and values.
 MOST_PAIRS, MAX_KEY, MAX_VALUE = 16, 64, 512
@@ -143,7 +142,7 @@ def load_chat_completion(body: dict[str, Any]) -> dict[str, Any]:
 
 def sampling_of(chat: dict[str, Any]) -> dict[str, Any]:
     """What of a loaded request goes to the provider; the token limit always as ``max_tokens``."""
-    sampling = {name: chat[name] for name in SAMPLING if name in chat}
+    sampling = {name: value for name, value in chat.items() if name in SAMPLING}
     if not sampling.get("stop", True):
         del sampling["stop"]
     limit = chat.get("max_completion_tokens", chat.get("max_tokens"))

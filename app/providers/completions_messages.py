@@ -21,24 +21,25 @@ CONTINUE = "I have processed the tool results."
 def messages_for(messages: Sequence[Message], reference: str, compat: Compat) -> list[Message]:
     """reference: the ``provider/model`` that is asked; it gets back what it wanted back of the present turn."""
     ids = tool_ids.MISTRAL if compat.requires_mistral_tool_ids else tool_ids.COMPLETIONS
-    present = present_turn(messages)
+    present: int | None = None
     names: dict[str, str] = {}
     sent: list[Message] = []
     for position, message in enumerate(tool_ids.rewritten(messages, ids)):
-        calls = message.get("tool_calls") or ()
-        if message["role"] == "assistant" and not calls and not _says_something(message):
+        role = message["role"]
+        if role == "assistant" and not message.get("tool_calls") and not _says_something(message):
             # Servers refuse it, and with it every later request of its session.
             continue
-        told = message
-        if compat is not NO_COMPAT or "state" in message or "failed" in message:
-            told = {name: value for name, value in message.items() if name not in ("state", "failed")}
-        if message["role"] == "assistant":
+        if compat is NO_COMPAT and "state" not in message and "failed" not in message:
+            sent.append(message)
+            continue
+        told = {name: value for name, value in message.items() if name not in ("state", "failed")}
+        if role == "assistant":
+            if present is None:
+                present = present_turn(messages)
             goes_back = position > present or compat.requires_reasoning_content_on_assistant_messages
-            kept = blocks_of(message, API, reference) if goes_back else ()
-            if kept or compat is not NO_COMPAT:
-                _give_back(told, kept, compat)
-            names.update((call["id"], call["function"]["name"]) for call in calls)
-        elif message["role"] == "tool" and compat.requires_tool_result_name:
+            _give_back(told, blocks_of(message, API, reference) if goes_back else (), compat)
+            names.update((call["id"], call["function"]["name"]) for call in message.get("tool_calls") or ())
+        elif role == "tool" and compat.requires_tool_result_name:
             told["name"] = names.get(message["tool_call_id"], "tool")
         if compat.requires_assistant_after_tool_result and _follows_result(sent, message):
             sent.append({"role": "assistant", "content": CONTINUE})

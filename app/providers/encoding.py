@@ -15,7 +15,7 @@ STEP = 64 * 1024
 
 # What zlib is told: gzip's header, zlib's, none.
 _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
-
+_NONE = ("", "identity")
 
 _GZIP_MAGIC = b"\x1f\x8b"
 # How events and JSON begin, which no packed body does.
@@ -31,12 +31,12 @@ def unpacked(header: str | None, blocks: Iterator[bytes]) -> Iterator[bytes]:
 
     Raises UnknownEncoding, zlib.error for what is not as it says, EOFError for a body that ends too early.
     """
-    codings = [name for part in (header or "").split(",") if (name := part.strip().lower()) not in ("", "identity")]
+    codings = [name for part in header.split(",") if (name := part.strip().lower()) not in _NONE] if header else []
     first = next(blocks, b"")
     blocks = chain([first], blocks)
     if first.startswith(_GZIP_MAGIC):
         codings = codings or ["gzip"]  # some proxies lose the header,
-    elif first.lstrip().startswith(_PLAIN) and not (codings == ["deflate"] and first[:1] in (b"{", b"[")):
+    elif codings and first.lstrip().startswith(_PLAIN) and not (codings == ["deflate"] and first[:1] in (b"{", b"[")):
         codings = []  # and others the packing
     for coding in reversed(codings):
         if coding in ("gzip", "x-gzip"):

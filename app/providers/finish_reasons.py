@@ -34,6 +34,8 @@ def finish_reason(provider: str, said: Any) -> str:
 
     Raises TypeError for what is no word, ProviderError for a reason that says that there is no answer.
     """
+    if said == STOP:
+        return STOP
     if not isinstance(said, str):
         raise TypeError(f"a reason expected, found {type(said).__name__}")
     # Some proxies say both: ``content_filter: RECITATION``.

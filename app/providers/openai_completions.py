@@ -41,11 +41,15 @@ log = logging.getLogger("gateway.providers")
 STREAM_OPTIONS = "stream_options"
 HTML = "html-entities"
 
+# Members of a delta that is a token, and of a choice that says nothing.
+_TOKEN = frozenset({"role", "content"})
+_SILENT = frozenset({"index", "delta", "finish_reason", "logprobs"})
 _THINKING = frozenset({"thinking", "reasoning"})
 _THOUGHTS = ("thinking", "text", "reasoning", "summary")
 # Where servers count, besides OpenAI's own names.
 _PROMPT = ("prompt_tokens", "input_tokens")
 _COMPLETION = ("completion_tokens", "output_tokens")
+_NO_USAGE = Usage()
 _CACHED = ("prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens")
 
 
@@ -92,6 +96,14 @@ class OpenAICompletions:
 class _Reader:
     """Reads one answer."""
 
+    _choice: Any = None
+    _refused = False
+    _thought = False
+    _finish: str | None = None
+    _usage = _NO_USAGE
+    _tier: str | None = None
+    _fingerprint: str | None = None
+
     def __init__(
         self, upstream: Upstream, answer: Answer, reference: str, compat: Compat, names: frozenset[str] = frozenset()
     ) -> None:
@@ -103,14 +115,7 @@ class _Reader:
         self._thoughts = Thoughts(self._kept)
         self._calls = ToolCalls(self._provider, names)
         self._events = sse.Events(self._provider, answer)
-        self._choice: Any = None
         self._texts: list[str] = []
-        self._refused = False
-        self._thought = False
-        self._finish: str | None = None
-        self._usage = Usage()
-        self._tier: str | None = None
-        self._fingerprint: str | None = None
 
     def deltas(self) -> Iterator[Delta]:
         began = False
@@ -126,27 +131,31 @@ class _Reader:
                     began = True
                     yield Began()
                 for choice in choices or ():
-                    delta = choice.get("delta")
-                    # A token: nearly every delta is one, and has nothing else.
-                    if delta and len(delta) == 1 and type(text := delta.get("content")) is str:
-                        if text and self._is_ours(choice):
-                            self._texts.append(text)
-                            yield TextDelta(text)
-                    elif self._is_ours(choice):
-                        yield from self._said(choice, delta)
                     if choice.get("error"):
                         self._check(choice)
-                    if choice.get("finish_reason") and self._is_ours(choice):
-                        self._finish = finish_reason(self._provider, choice["finish_reason"])
-                        self._answer.hurry(sse.AFTER_FINISH_TIMEOUT)
                     reported = reported or choice.get("usage")
+                    if choice.get("index") != self._choice and not self._is_ours(choice):
+                        continue
+                    delta = choice.get("delta")
+                    # A token: nearly every delta is one, and has nothing else but a role.
+                    if delta and type(text := delta.get("content")) is str and delta.keys() <= _TOKEN:
+                        if text:
+                            self._texts.append(text)
+                            yield TextDelta(text)
+                    elif delta or not choice.keys() <= _SILENT:
+                        yield from self._said(choice, delta)
+                    if reason := choice.get("finish_reason"):
+                        self._finish = finish_reason(self._provider, reason)
+                        self._answer.hurry(sse.AFTER_FINISH_TIMEOUT)
                 if reported:
                     self._count(reported)
                 if self._finish is not None:
                     if "x_groq" in chunk:
                         self._count((chunk["x_groq"] or {}).get("usage"))
-                    self._tier = text_or_none(chunk.get("service_tier")) or self._tier
-                    self._fingerprint = text_or_none(chunk.get("system_fingerprint")) or self._fingerprint
+                    if "service_tier" in chunk:
+                        self._tier = text_or_none(chunk["service_tier"]) or self._tier
+                    if "system_fingerprint" in chunk:
+                        self._fingerprint = text_or_none(chunk["system_fingerprint"]) or self._fingerprint
         except sse.FAULTS as error:
             if self._finish is None:
                 raise sse.fault_of(self._provider, error) from error
@@ -163,7 +172,7 @@ class _Reader:
         index = choice.get("index")
         if self._choice is None:
             self._choice = index
-        if index is None or index == self._choice:
+        if index in (None, self._choice):
             return True
         said = choice.get("delta") or choice.get("message") or {}
         return bool(said.get("tool_calls") or said.get("function_call"))
@@ -247,18 +256,17 @@ class _Reader:
     def _count(self, reported: Any) -> None:
         """Counts are for the whole call: what comes later holds, but for a server that ends with zeros."""
         usage = _usage(reported)
-        if usage != Usage():
+        if usage != _NO_USAGE:
             self._usage = usage
 
 
 def _usage(reported: Any) -> Usage:
     """https://platform.openai.com/docs/api-reference/chat/object#chat-object-usage and what others call it."""
     if not isinstance(reported, dict):
-        return Usage()
-    read = _details(reported, "prompt_tokens_details")
+        return _NO_USAGE
+    read, made = _details(reported, "prompt_tokens_details"), _details(reported, "completion_tokens_details")
     cached = read.get("cached_tokens") or _first(reported, _CACHED)
     written = read.get("cache_write_tokens", read.get("cache_creation_tokens"))
-    made = _details(reported, "completion_tokens_details")
     prompt, completion = _first(reported, _PROMPT), _first(reported, _COMPLETION)
     reasoning = made.get("reasoning_tokens", 0)
     if reasoning and prompt + completion + reasoning == count(reported.get("total_tokens")):
@@ -268,7 +276,7 @@ def _usage(reported: Any) -> Usage:
 
 def _first(reported: dict[str, Any], names: tuple[str, ...]) -> int:
     for name in names:
-        if tokens := count(reported.get(name)):
+        if name in reported and (tokens := count(reported[name])):
             return tokens
     return 0
 

@@ -25,11 +25,11 @@ MAX_DOCUMENT = 4 * MAX_LINE
 # More than any call can have; what is summed has to fit a database's integers.
 MOST_TOKENS = 10**12
 
-_BOM = b"\xef\xbb\xbf"
 # What proxies and servers send to show that they are alive, as an event's name or as its whole data.
 _SIGNS_OF_LIFE = frozenset({b"ping", b"keepalive", b"keep-alive", b"heartbeat"})
 _DONE = b"[DONE]"
-_BLANKS, _BRACKETS = (b" ", b"\t"), (b"[",)
+# No line that begins with a blank, or with nothing, comes behind it in order.
+_VISIBLE = b"!"
 _NO_JSON = object()
 
 
@@ -53,25 +53,21 @@ class Events:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         name = b""
-        lines = self._answer.lines()
-        for line in chain([next(lines, b"").removeprefix(_BOM)], lines):
-            if line[:1] in _BLANKS:
-                line = line.lstrip()  # noqa: PLW2901 - proxies pad an answer that takes its time
-            if line.startswith(b"data:"):
-                data = line[5:].strip()
-                if data[:1] in _BRACKETS and data.upper() == _DONE:
-                    data = _DONE
-                if self._waiting and data != _DONE:
-                    self._wait(data)
-                elif data == _DONE:
+        for line in chain.from_iterable(self._answer.lines()):
+            if line < _VISIBLE:
+                line = line.strip()  # noqa: PLW2901 - proxies pad an answer that takes its time
+            if not line:
+                if self._waiting and not self._plain:
                     yield from self._waited(name)
-                    self._end()
-                elif data and not data.startswith(b":"):  # else a comment that a proxy has packed
-                    # Nearly every event is one line, and is told before the blank line behind it has come.
+                name = b""
+            elif line.startswith(b"data:"):
+                data = line[5:].strip()
+                # Nearly every event is one line, and is told before the blank line behind it has come.
+                if not self._waiting:
                     try:
                         parsed = orjson.loads(data)
                     except orjson.JSONDecodeError:
-                        self._wait(data)
+                        pass
                     else:
                         if type(parsed) is dict and not name:
                             self._any = True
@@ -79,10 +75,12 @@ class Events:
                         else:
                             yield from self._objects(parsed, name)
                             name = b""
-            elif not line.strip():
-                if self._waiting and not self._plain:
+                        continue
+                if data.upper() == _DONE:
                     yield from self._waited(name)
-                name = b""
+                    self._end()
+                elif self._waiting or (data and not data.startswith(b":")):  # else a comment that a proxy has packed
+                    self._wait(data)
             elif self._waiting:
                 self._wait(line.strip())
             elif line.startswith(b"event:"):
@@ -100,7 +98,8 @@ class Events:
                     self._wait(line.strip())
                 else:
                     yield from self._objects(parsed, name)
-        yield from self._waited(name)
+        if self._waiting:
+            yield from self._waited(name)
         if not self._any and "html" in (self._answer.header("Content-Type") or ""):
             raise ProviderError(
                 f"provider {self._provider} sent a web page; is models.providers.{self._provider}.baseUrl its API's?"

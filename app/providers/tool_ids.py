@@ -10,6 +10,8 @@ from typing import NamedTuple
 from app.providers.stream import Message
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+# Roles of messages that have no ids.
+_WITHOUT = ("user", "system")
 
 
 class Ids(NamedTuple):
@@ -28,8 +30,8 @@ RESPONSES = Ids(re.compile(r"[\x21-\x7e]{1,64}\Z"), 24)
 
 def rewritten(messages: Sequence[Message], ids: Ids) -> Sequence[Message]:
     """The messages with ids that the server takes, in calls and results alike; themselves when all are fine."""
-    known = {id for message in messages if message["role"] != "user" for id in _ids_of(message)}
-    if all(ids.accepted.match(id) for id in known):
+    known = {id for message in messages if message["role"] not in _WITHOUT for id in _ids_of(message)}
+    if not known or all(ids.accepted.match(id) for id in known):
         return messages
     new: dict[str, str] = {id: id for id in known if ids.accepted.match(id)}
     taken = set(new)

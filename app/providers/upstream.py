@@ -34,6 +34,7 @@ MAX_LINE = 4 * 1024 * 1024
 MAX_ERROR_BODY = 64 * 1024
 ERROR_BODY_TIMEOUT = 5.0
 READ_SIZE = 4 * 1024
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 PATH_SAFE = "/%:@!$&'()*+,;=~"
 # Letters; a header's value is a secret only when it is longer.
 SHORT = 6
@@ -106,8 +107,8 @@ class Answer:
         value = self._response.get(name)
         return value[0] if isinstance(value, list) else value
 
-    def lines(self) -> Iterator[bytes]:
-        """The body's lines without their line ends (LF, CR LF or CR), as they come.
+    def lines(self) -> Iterator[list[bytes]]:
+        """The body's lines without their line ends (LF, CR LF or CR), as they come: all that a read has ended.
 
         Raises ProviderTimeout when nothing comes for the provider's ``timeoutSeconds``, ProviderError when it is cut,
         ProviderFault for a content encoding that can't be read.
@@ -143,9 +144,14 @@ class Answer:
         return bytes(read)
 
     def _touching(self, silence: IdleTimer) -> Iterator[bytes]:
+        patience = self._timeout
         for block in self._response.blocks():
             silence.touch()
             yield block
+            # Not as soon as it is asked for: nearly always the message has ended by then.
+            if patience != self._timeout and not self._response.message_complete:
+                patience = self._timeout
+                silence.restart(patience)
 
     def _on_silence(self, reader: Greenlet) -> None:
         # In the hub. A reader that waits for something else than the provider must not be hit there.
@@ -157,18 +163,17 @@ class Answer:
     def hurry(self, seconds: float) -> None:
         """Wait at most so long for each further line: all that matters has come."""
         self._timeout = seconds
-        if self._silence is not None:
-            self._silence.restart(seconds)
 
     def close(self) -> None:
         self._response.release()
 
 
-def _lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
+def _lines(blocks: Iterator[bytes]) -> Iterator[list[bytes]]:
     """Lines, whichever of the three line ends they have. A long one is put together once, when its end has come."""
     parts: list[bytes] = []
     size = 0
     after_cr = False
+    mark = BYTE_ORDER_MARK
     for block in blocks:
         if after_cr and block.startswith(b"\n"):
             block = block[1:]  # noqa: PLW2901 - the other half of a line's end
@@ -179,12 +184,14 @@ def _lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
         size += len(block)
         if b"\n" in block:
             *lines, rest = b"".join(parts).split(b"\n")
-            yield from lines
+            if mark:
+                lines[0], mark = lines[0].removeprefix(mark), b""
+            yield lines
             parts, size = [rest], len(rest)
         if size > MAX_LINE:
             raise HTTPParseError(f"more than {MAX_LINE} bytes without a line end")
     if rest := b"".join(parts):
-        yield rest
+        yield [rest.removeprefix(mark)]
 
 
 class Upstream:

@@ -67,8 +67,8 @@ class Answers:
         self.asked += 1
         return self
 
-    def lines(self) -> Iterator[bytes]:
-        return iter(self._data.split(b"\n"))
+    def lines(self) -> Iterator[list[bytes]]:
+        return iter([self._data.split(b"\n")])
 
     def header(self, name: str) -> None:
         return None

@@ -120,21 +120,21 @@ class _Reader:
 
     def _read(self, kind: Any, event: dict[str, Any]) -> Iterator[Delta]:
         if kind == "content_block_delta":
-            yield from self._delta(event.get("index", 0), event["delta"])
+            yield from self._delta(event.get("index", 0), event.get("delta") or {})
         elif kind == "content_block_start":
-            yield from self._start(event.get("index", 0), event["content_block"])
+            yield from self._start(event.get("index", 0), event.get("content_block") or {})
         elif kind == "content_block_stop":
             self._stop(event.get("index", 0))
         elif kind == "message_start":
-            self._count(event["message"].get("usage"))
+            self._count((event.get("message") or {}).get("usage"))
         elif kind == "message_delta":
             self._count(event.get("usage"))
-            self._end(event["delta"].get("stop_reason"))
+            self._end((event.get("delta") or {}).get("stop_reason"))
         elif kind == "message_stop":
             self._answer.hurry(sse.AFTER_DONE_TIMEOUT)
         elif kind == "message":  # not a stream
-            for place, block in enumerate(event["content"]):
-                yield from self._start(place, block)
+            for place, block in enumerate(event.get("content") or ()):
+                yield from self._start(place, block or {})
                 self._stop(place)
             self._count(event.get("usage"))
             self._end(event.get("stop_reason"))
@@ -145,11 +145,11 @@ class _Reader:
             self._answer.hurry(sse.AFTER_FINISH_TIMEOUT)
 
     def _start(self, place: Any, given: dict[str, Any]) -> Iterator[Delta]:
-        open_block = self._blocks.get(place)
-        if open_block is not None and given["type"] == "tool_use" and open_block.is_begun_as(given.get("id")):
+        open_block, kind = self._blocks.get(place), given.get("type")
+        if open_block is not None and kind == "tool_use" and open_block.is_begun_as(given.get("id")):
             return  # told twice
         self._stop(place)  # of a server that never does
-        block = self._blocks[place] = self._block(given["type"])
+        block = self._blocks[place] = self._block(kind)
         if block.kind == "tool_use":
             self._calls.add(block.place, given.get("id"), given.get("name"), begins=True)
             # Some servers send a call whole, right here; others do, and then in pieces once more.
@@ -158,7 +158,7 @@ class _Reader:
                 raise TypeError("the input of a tool is an object")
             self._tools[place] = block.place
         elif block.kind == "redacted_thinking":
-            block.sign(self._kept, checked(given["data"]))
+            block.sign(self._kept, checked(given.get("data") or ""))
         elif block.kind == "thinking":
             block.sign(self._kept, checked(given.get("signature") or ""))
             if text := given.get("thinking"):
@@ -167,28 +167,29 @@ class _Reader:
             yield from self._delta(place, {"type": "text_delta", "text": text})
 
     def _delta(self, place: Any, delta: dict[str, Any]) -> Iterator[Delta]:
-        kind = delta["type"]
+        kind = delta.get("type")
         block = self._blocks.get(place)
         if block is None:
             # Of a block that never began, or has ended: what it says counts all the same.
             block = self._blocks[place] = self._block(_KINDS.get(kind, "unknown"))
         if kind == "text_delta":
-            if text := checked(delta["text"]):
+            if text := checked(delta.get("text") or ""):
                 self._said = True
                 block.length += len(text)
                 yield TextDelta(text)
         elif kind == "thinking_delta":
             block.sign(self._kept, checked(delta.get("signature") or ""))
-            if text := checked(delta["thinking"]):
+            if text := checked(delta.get("thinking") or ""):
                 if self._kept.grow(len(text)):
                     block.thinking.append(text)
                 yield ReasoningDelta(text)
         elif kind == "signature_delta":
-            block.sign(self._kept, checked(delta["signature"]))
+            block.sign(self._kept, checked(delta.get("signature") or ""))
         elif kind == "input_json_delta" and (block.kind == "tool_use" or place in self._tools):
             # Behind its end, too, they are the call's.
-            self._calls.add(self._tools.get(place, block.place), arguments=delta["partial_json"])
-            block.length += len(delta["partial_json"])
+            arguments = checked(delta.get("partial_json") or "")
+            self._calls.add(self._tools.get(place, block.place), arguments=arguments)
+            block.length += len(arguments)
 
     def _block(self, kind: Any) -> _Block:
         self._begun += 1

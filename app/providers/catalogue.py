@@ -41,19 +41,22 @@ class Catalogue:
     def __init__(self, settings: Settings, local_model: LocalModel, previous: Catalogue | None = None) -> None:
         self._settings = settings
         self._local: LocalProvider = previous._local if previous else LocalProvider(local_model)
+        # By provider, and by provider/model for those with an address of their own.
         self._upstreams: dict[str, tuple[Provider, Upstream]] = {}
         self._models: dict[str, Model] = {}
         self._candidates: dict[ModelChoice, list[Candidate]] = {}
         self.standing: Standing = previous.standing if previous else Standing()
-        for provider in settings.providers.values():
-            kept = previous._upstreams.get(provider.id) if previous else None
-            if kept and kept[0] == provider:
-                self._upstreams[provider.id] = kept
-            else:
-                self._upstreams[provider.id] = (provider, _connect(provider))
-        for id, (_, upstream) in (previous._upstreams if previous else {}).items():
-            if self._upstreams.get(id, (None, None))[1] is not upstream:
-                upstream.close()
+        before = previous._upstreams if previous else {}
+        for key, kept in before.items():
+            if settings.providers.get(kept[0].id) == kept[0]:
+                self._upstreams[key] = kept
+        for id, provider in settings.providers.items():
+            if id not in self._upstreams:
+                self._upstreams[id] = provider, _connect(provider)
+        # Only now: a configuration that can't be connected takes nothing away.
+        for key, kept in before.items():
+            if self._upstreams.get(key) is not kept:
+                kept[1].close()
 
     def stream(self, choice: ModelChoice, call: ModelCall) -> Iterator[Delta]:
         """Deltas of the chosen model's answer, or a fallback's. ``call.model`` is set here.

@@ -130,7 +130,7 @@ class _Reader:
                 if not began:
                     began = True
                     yield Began()
-                for choice in choices or ():
+                for choice in filter(None, choices or ()):
                     if choice.get("error"):
                         self._check(choice)
                     reported = reported or choice.get("usage")
@@ -206,7 +206,7 @@ class _Reader:
             self._thought = True
             yield ReasoningDelta(text)
         content = delta.get("content")
-        for part in content if isinstance(content, list) else ({"text": content},):
+        for part in filter(None, content) if isinstance(content, list) else ({"text": content},):
             yield from self._part(part)
         if refusal := delta.get("refusal"):
             yield RefusalDelta(checked(refusal))

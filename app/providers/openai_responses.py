@@ -134,26 +134,26 @@ class _Reader:
 
     def _read(self, kind: Any, event: dict[str, Any]) -> Iterator[Delta]:
         if (saying := _DELTAS.get(kind)) is not None:
-            yield from self._say(saying, _part(event), checked(event["delta"]))
+            yield from self._say(saying, _part(event), checked(event.get("delta") or ""))
         elif kind in _DONE:
             saying, name = _DONE[kind]
-            yield from self._rest(saying, _part(event), checked(event[name]))
+            yield from self._rest(saying, _part(event), checked(event.get(name) or ""))
         elif kind == "response.function_call_arguments.delta":
-            self._calls.add(_place(event), arguments=event["delta"])
+            self._calls.add(_place(event), arguments=event.get("delta"))
         elif kind == "response.function_call_arguments.done":
             self._calls.settle(_place(event), name=event.get("name"), arguments=event.get("arguments"))
         elif kind == "response.output_item.added":
-            if (item := event["item"])["type"] == "function_call":
+            if (item := event.get("item") or {}).get("type") == "function_call":
                 self._calls.add(_place(event), _call_id(item), item.get("name"), item.get("arguments"))
         elif kind == "response.output_item.done":
-            yield from self._item(_place(event), event["item"])
+            yield from self._item(_place(event), event.get("item") or {})
         elif kind == "response.reasoning_summary_part.added" and event.get("summary_index"):
             yield ReasoningDelta("\n\n")
         elif kind in ("response.failed", "response.cancelled", "response.error"):
             raise stream_fault(self._provider, (event.get("response") or event).get("error") or event, self._secrets)
         elif kind in _ENDS:
             # Some servers don't put the response into a member of its own.
-            yield from self._close(event["response"] if "response" in event or "status" not in event else event)
+            yield from self._close(event.get("response") or event)
 
     def _say(self, saying: type[Said], part: Any, text: str) -> Iterator[Delta]:
         if text:
@@ -178,22 +178,25 @@ class _Reader:
         """An item that is whole."""
         # Some servers give one place to a text and a call.
         name = item.get("id") or place
-        names = {(item["type"], name)} if name is not None else set()
+        kind = item.get("type")
+        names = {(kind, name)} if name is not None else set()
         if names & self._done:
             return
         self._done |= names
-        if item["type"] == "function_call":
+        if kind == "function_call":
             self._calls.settle(place, _call_id(item), item.get("name"), item.get("arguments"))
             self._kept.call()
-        elif item["type"] == "message":
+        elif kind == "message":
             length = 0
             for number, part in enumerate(item.get("content") or ()):
+                if not part:
+                    continue
                 saying, text = (RefusalDelta, part["refusal"]) if part.get("refusal") else (TextDelta, part.get("text"))
                 length += len(text or "")
                 yield from self._rest(saying, (place, number), checked(text or ""))
             phase = item.get("phase")
             self._kept.text(length, **({"phase": phase} if phase else {}))
-        elif item["type"] == "reasoning":
+        elif kind == "reasoning":
             yield from self._reasoning(place, item)
 
     def _reasoning(self, place: Any, item: dict[str, Any]) -> Iterator[Delta]:
@@ -210,11 +213,11 @@ class _Reader:
         if response.get("error") or response.get("status") in ("failed", "cancelled"):
             raise stream_fault(self._provider, response.get("error"), self._secrets)
         self._answer.hurry(sse.AFTER_DONE_TIMEOUT)
-        output = response.get("output") or ()
-        calls = [item for item in output if item["type"] == "function_call"]
+        output = [item for item in response.get("output") or () if item]
+        calls = [item for item in output if item.get("type") == "function_call"]
         for place, item in enumerate(output):
             # Some servers name their calls anew here: those that the events told are all of them.
-            if item["type"] != "function_call" or len(calls) > len(self._calls):
+            if item.get("type") != "function_call" or len(calls) > len(self._calls):
                 yield from self._item(place, item)
             else:
                 self._calls.fill(calls.index(item), _call_id(item), item.get("arguments"))

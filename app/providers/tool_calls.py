@@ -66,7 +66,7 @@ class ToolCalls:
 
         Raises AttributeError or TypeError for an unknown shape, ProviderFault for too much.
         """
-        fragments = [fragments] if isinstance(fragments, dict) else fragments
+        fragments = [fragments] if isinstance(fragments, dict) else list(filter(None, fragments))
         for position, fragment in enumerate(fragments):
             id = fragment.get("id")
             function = fragment.get("function") or (fragment if "arguments" in fragment else {})

@@ -756,24 +756,45 @@ def test_a_server_that_is_cut_after_its_stop_reason(
     [
         b"data: {\n\n",
         b"data: []\n\n",
-        event("message_start"),
         event("message_start", message=5),
-        event("content_block_start", index=0),
-        start(0, text="a"),
         start(0, type="tool_use", id=5, name="a"),
         start(0, type="tool_use", id="a"),
-        start(0, type="redacted_thinking"),
         start(0, type="text") + delta(0, "text_delta", text=5),
-        start(0, type="text") + delta(0, "text_delta"),
-        start(0, type="text") + event("content_block_delta", index=0),
-        event("message_delta"),
-        event("message_delta", delta=None),
         event("message_delta", delta={"stop_reason": ["a"]}),
     ],
 )
 def test_events_of_an_unknown_shape(provider: ScriptedProvider, sent: bytes) -> None:
     """Whatever a provider sends, the fault is told as the provider's."""
     assert fault(provider, RawStream(BEGIN, sent, END)).status == 502
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        event("message_start"),
+        event("message_start", message=None),
+        event("content_block_start", index=0),
+        event("content_block_start", index=0, content_block=None),
+        start(0, text="a"),
+        start(0, type="redacted_thinking", data=None),
+        start(0, type="thinking", thinking=None, signature=None),
+        delta(0, "text_delta"),
+        delta(0, "text_delta", text=None),
+        delta(1, "thinking_delta", thinking=None),
+        delta(1, "signature_delta", signature=None),
+        delta(1, "input_json_delta", partial_json=None),
+        event("content_block_delta", index=0),
+        event("content_block_delta", index=0, delta=None),
+        event("message_delta"),
+        event("message_delta", delta=None, usage=None),
+    ],
+)
+def test_what_is_null_or_absent_says_nothing(provider: ScriptedProvider, sent: bytes) -> None:
+    """Text is whole before and behind an event whose members are missing."""
+    text = start(0, type="text") + delta(0, "text_delta", text="a")
+    provider.default = RawStream(BEGIN, text, sent, delta(0, "text_delta", text="b"), stop(0), END)
+    found = ask(provider)
+    assert (text_of(found), completed(found).finish_reason) == ("ab", "stop")
 
 
 def test_closing_the_iterator_closes_the_connection(provider: ScriptedProvider) -> None:

@@ -224,8 +224,11 @@ def test_choices_are_remembered_within_bounds(entry: Provider, monkeypatch: pyte
 # Reloads.
 
 
-def test_an_unchanged_provider_keeps_its_connections(provider: ScriptedProvider, entry: Provider) -> None:
-    """A reload that doesn't touch a provider leaves its idle connections in use."""
+@pytest.mark.parametrize("own", [False, True])
+def test_an_unchanged_provider_keeps_its_connections(provider: ScriptedProvider, entry: Provider, own: bool) -> None:
+    """A reload that doesn't touch a provider leaves its idle connections in use, and those of its models' own."""
+    if own:
+        entry = replace(entry, models=(Model(id="m", name="m", headers=MappingProxyType({"X-Own": "1"})),))
     first = catalogue(entry)
     ask(first, "p/m")
     before = provider.connections

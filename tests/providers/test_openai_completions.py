@@ -513,6 +513,27 @@ def test_events_of_an_unknown_shape(provider: ScriptedProvider, data: bytes) -> 
     assert refusal(provider, RawStream(b"data: " + data + b"\n\n", FINISH, DONE)).status == 502
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"choices": None},
+        {"choices": [None]},
+        {"choices": [{"index": 0, "delta": None}]},
+        {"choices": [{"index": 0, "message": None, "finish_reason": None}]},
+        {"choices": [{"index": 0, "delta": {"content": None, "tool_calls": None, "refusal": None}}]},
+        {"choices": [{"index": 0, "delta": {"content": [None]}}]},
+        {"choices": [{"index": 0, "delta": {"tool_calls": [None], "function_call": None}}]},
+        {"choices": [{"index": 0, "delta": {"reasoning_details": None, "reasoning_content": None}}]},
+        {"choices": [{"index": 0, "delta": {}, "error": None, "usage": None}], "error": None, "usage": None},
+    ],
+)
+def test_what_is_null_says_nothing(provider: ScriptedProvider, data: Any) -> None:
+    """Text is whole before and behind an event whose members are null."""
+    odd = b"data: " + json.dumps(data).encode() + b"\n\n"
+    provider.default = RawStream(event({"content": "a"}), odd, event({"content": "b"}), FINISH, DONE)
+    assert text_of(deltas(provider.base_url)) == "ab"
+
+
 def test_silence_in_the_middle(provider: ScriptedProvider) -> None:
     """A provider that says nothing for its time is a timeout of its own kind, with the time in the message."""
     provider.default = HangAfterHeaders()

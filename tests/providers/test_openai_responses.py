@@ -406,15 +406,12 @@ def test_an_answer_that_is_cut(provider: ScriptedProvider, step: Any) -> None:
     [
         b"data: {\n\n",
         b"data: 5\n\n",
-        event("response.output_text.delta"),
         event("response.output_text.delta", delta=5),
         event("response.function_call_arguments.delta", output_index=3, delta="{}"),
-        event("response.output_item.added", output_index=0),
         item("added", 0, type="function_call", call_id=5, name="a"),
         item("added", 0, type="function_call", call_id="a"),
         item("done", 0, type="reasoning", id="a", encrypted_content=5),
         item("done", 0, type="message", content=[5]),
-        event("response.completed"),
         event("response.completed", response=5),
         event("response.failed"),
     ],
@@ -422,6 +419,34 @@ def test_an_answer_that_is_cut(provider: ScriptedProvider, step: Any) -> None:
 def test_events_of_an_unknown_shape(provider: ScriptedProvider, sent: bytes) -> None:
     """Whatever a provider sends, the fault is told as the provider's."""
     assert fault(provider, RawStream(BEGIN, sent, END)).status == 502
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        event("response.created", response=None),
+        event("response.output_text.delta"),
+        event("response.output_text.delta", output_index=0, delta=None),
+        event("response.output_text.done", output_index=0, text=None),
+        event("response.refusal.delta", output_index=0, delta=None),
+        event("response.reasoning_summary_text.delta", output_index=1, delta=None),
+        event("response.function_call_arguments.delta", output_index=1, delta=None),
+        event("response.output_item.added", output_index=1),
+        event("response.output_item.added", output_index=1, item=None),
+        event("response.output_item.done", output_index=1, item=None),
+        item("done", 1, type="message", content=None),
+        item("done", 1, type="message", content=[None]),
+        item("done", 1, id="a"),
+        event("response.content_part.added", output_index=0, part=None),
+    ],
+)
+@pytest.mark.parametrize("end", [END, event("response.completed"), event("response.completed", response=None)])
+def test_what_is_null_or_absent_says_nothing(provider: ScriptedProvider, sent: bytes, end: bytes) -> None:
+    """Text is whole before and behind an event whose members are missing."""
+    text = [event("response.output_text.delta", output_index=0, delta=delta) for delta in "ab"]
+    provider.default = RawStream(BEGIN, text[0], sent, text[1], end)
+    found = ask(provider)
+    assert (text_of(found), completed(found).finish_reason) == ("ab", "stop")
 
 
 def test_closing_the_iterator_closes_the_connection(provider: ScriptedProvider) -> None:

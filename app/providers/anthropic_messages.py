@@ -167,7 +167,7 @@ class _Reader:
             yield from self._delta(place, {"type": "text_delta", "text": text})
 
     def _delta(self, place: Any, delta: dict[str, Any]) -> Iterator[Delta]:
-        kind = delta.get("type")
+        kind: Any = delta.get("type")
         block = self._blocks.get(place)
         if block is None:
             # Of a block that never began, or has ended: what it says counts all the same.

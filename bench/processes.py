@@ -85,7 +85,7 @@ class Target:
 @contextmanager
 def running(command: list[str], **options: Any) -> Iterator["subprocess.Popen[str]"]:
     """A process in a group of its own, ended with all its children."""
-    process = subprocess.Popen(command, cwd=ROOT, text=True, start_new_session=True, **options)
+    process = subprocess.Popen(command, text=True, start_new_session=True, **{"cwd": ROOT, **options})
     try:
         yield process
     finally:
@@ -116,13 +116,13 @@ def gateway_alone(folder: Path) -> Iterator[Target]:
 
 @contextmanager
 def server(
-    name: str, command: list[str], port: int, environment: Mapping[str, str], log: Path
+    name: str, command: list[str], port: int, environment: Mapping[str, str], log: Path, tree: Path = ROOT
 ) -> Iterator[psutil.Process]:
     inherited = {
         key: value for key, value in os.environ.items() if not key.startswith(("OPENCLAW_", "GUNICORN_", "WEB_"))
     }
     with log.open("w") as output:
-        options = {"env": {**inherited, **environment}, "stdout": output, "stderr": output}
+        options = {"env": {**inherited, **environment}, "stdout": output, "stderr": output, "cwd": tree}
         with running(command, stdin=subprocess.DEVNULL, **options) as process:
             deadline = time.monotonic() + START_TIMEOUT
             while not listens(port):
@@ -165,10 +165,11 @@ def bare(folder: Path, provider: Target) -> Iterator[Target]:
 
 
 @contextmanager
-def gateway(folder: Path, provider: Target) -> Iterator[Target]:
+def gateway(folder: Path, provider: Target, tree: Path = ROOT) -> Iterator[Target]:
+    """tree: the project, as it was at some time, that is served."""
     port, token = free_port(), secrets.token_urlsafe(24)
     state = folder / "state"
-    state.mkdir(mode=0o700, exist_ok=True)
+    state.mkdir(mode=0o700, exist_ok=True, parents=True)
     config = folder / "openclaw.json"
     config.write_text(json.dumps(gateway_config(provider)))
     environment = {
@@ -178,7 +179,7 @@ def gateway(folder: Path, provider: Target) -> Iterator[Target]:
         "OPENCLAW_GATEWAY_PORT": str(port),
     }
     command = [PYTHON, "-m", "gunicorn", "wsgi:app"]
-    with server("gateway", command, port, environment, folder / "gateway.log") as process:
+    with server("gateway", command, port, environment, folder / "gateway.log", tree) as process:
         yield Target("gateway", port, {model: f"openclaw/{model}" for model in provider.models}, process, token)
 
 

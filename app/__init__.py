@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flask import Flask
+    from werkzeug.routing import MapAdapter
 
     from app.services import Services
 
@@ -56,6 +57,10 @@ def create_app(services: Services | None = None) -> Flask:
         def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
             # Everything here is synchronous; asking each function for it, on every request, costs 8 µs.
             return func
+
+        def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+            # Flask reads the host first. All routes are those of every host, and the guard looks at it itself.
+            return super().create_url_adapter(None) if request is None else self.url_map.bind_to_environ(request.environ)
 
     app = Application(__name__, static_folder=None)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False

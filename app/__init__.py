@@ -60,7 +60,9 @@ def create_app(services: Services | None = None) -> Flask:
 
         def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
             # Flask reads the host first. All routes are those of every host, and the guard looks at it itself.
-            return super().create_url_adapter(None) if request is None else self.url_map.bind_to_environ(request.environ)
+            return (
+                super().create_url_adapter(None) if request is None else self.url_map.bind_to_environ(request.environ)
+            )
 
     app = Application(__name__, static_folder=None)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False

@@ -129,6 +129,7 @@ class Loop:
             tools=self._tools,
             tool_choice=self._choice,
             cache_key=self._cache_key,
+            defaults=run.turn.agent.params,
         )
         for delta in run.runs.catalogue.stream(run.choice, call):
             if isinstance(delta, TextDelta):

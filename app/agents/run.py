@@ -200,9 +200,11 @@ class Run:
     def _converse(self) -> None:
         turn = self.turn
         runs = self.runs
-        self.offer = offer = runs.toolbox.offer(turn)
-        _check_names(turn, offer)
         summary, past, new = self._conversation()
+        # The session may ask for another model than its agent, and what is allowed may depend on it.
+        asked = turn if self.choice is turn.agent.model else turn._replace(model=self.choice)
+        self.offer = offer = runs.toolbox.offer(asked)
+        _check_names(turn, offer)
         self.window = runs.catalogue.window(turn.agent, self.choice)
         if (past or has_images(new)) and not runs.catalogue.takes_images(self.choice):
             past, new = _without_images(past, new, self.choice.primary)
@@ -244,12 +246,12 @@ class Run:
         """Ask the ``provider/model`` that was chosen for the session, unless the turn names one itself."""
         if chosen is None or self.turn.model is not None:
             return
-        if self.runs.catalogue.knows(chosen):
+        if self.runs.catalogue.knows(chosen) and self.turn.agent.may_be_answered_by(chosen):
             self.choice = ModelChoice(chosen)
             self.model = chosen
         else:
             log.warning(
-                "run %s: the model of session %r is not configured any more: %s is asked instead of %s",
+                "run %s: session %r has a model that is not configured, or not allowed: %s is asked instead of %s",
                 self.id,
                 self.turn.session_key,
                 self.model,

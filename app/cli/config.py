@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import click
 import pyjson5
 
+from app.agents.tools.policy import name_warnings
 from app.cli.address import Address, gateway_options
 from app.cli.config_document import Document, GatewayDocument, document_of
 from app.cli.screen import plain, print_json
@@ -131,7 +132,7 @@ def validate(path: Path | None, address: Address, as_json: bool) -> None:
     except ConfigError as error:
         _report(str(environment.config_path), [str(fault) for fault in error.faults], [], as_json)
     else:
-        _report(str(settings.path), [], settings.warnings, as_json)
+        _report(str(settings.path), [], [*settings.warnings, *name_warnings(settings)], as_json)
 
 
 @config.command("path")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -10,9 +10,13 @@ from typing import Any, TypeVar
 
 from app.config import settings as kinds
 from app.config.environment import Environment
+from app.config.faults import Report, dotted
+from app.config.fields import SAMPLING
+from app.config.models import Usable, aliases_of, bind_overrides
+from app.config.narrowing import Written, sandboxed, tools_of
 from app.config.rules import auth_mode, written_agents
 from app.config.settings import NO_COMPAT
-from app.config.well_known import well_known_keys, well_known_provider
+from app.config.well_known import WELL_KNOWN, address_of, needs_bearer, well_known_keys, well_known_provider
 
 Data = Mapping[str, Any]
 T = TypeVar("T")
@@ -21,23 +25,29 @@ T = TypeVar("T")
 OWN_FIELDS = frozenset({"model", "messages", "input", "stream", "tools"})
 
 
-def assemble(data: Data, environment: Environment, warnings: tuple[str, ...]) -> kinds.Settings:
-    """data: a document that passed the schema and the rules, so nothing here can fail."""
+def assemble(data: Data, environment: Environment, report: Report) -> kinds.Settings:
+    """data: a document that passed the schema and the rules, so nothing here can fail.
+
+    What holds instead of what the file asks for is reported.
+    """
     session, logging = data.get("session", {}), data.get("logging", {})
     maintenance = session.get("maintenance", {})
     storage_url = data.get("storage", {}).get("url") or f"{kinds.SQLITE}{environment.state_dir}/gateway.sqlite3"
     private = (environment.state_dir, *kinds.own_files(environment.config_path, storage_url))
-    agents, default_agent = _agents(data, environment, private)
+    gateway = _gateway(data.get("gateway", {}), environment)
+    proxied = gateway.auth.mode == "trusted-proxy"
+    tools = Written(data.get("tools", {}), ("tools",))
+    agents, default_agent = _agents(data, environment, private, report, proxied=proxied)
     servers = data.get("mcp", {}).get("servers", {})
     return kinds.Settings(
         path=environment.config_path,
         state_dir=environment.state_dir,
-        gateway=_gateway(data.get("gateway", {}), environment),
+        gateway=gateway,
         agents=MappingProxyType(agents),
         default_agent=default_agent,
-        providers=MappingProxyType(_providers(data, agents, environment)),
+        providers=MappingProxyType(_providers(data, agents, environment, report)),
         storage_url=storage_url,
-        tools=_tools({"profile": "minimal"}, data.get("tools", {})),
+        tools=tools_of(Written({}, ()), tools, report, proxied=proxied, usual="minimal"),
         mcp_servers=MappingProxyType({name: _server(name, server) for name, server in servers.items()}),
         session=_make(
             kinds.Session,
@@ -48,7 +58,7 @@ def assemble(data: Data, environment: Environment, warnings: tuple[str, ...]) ->
         ),
         logging=_make(kinds.Logging, logging),
         redis_url=data.get("cluster", {}).get("redis_url"),
-        warnings=warnings,
+        aliases=MappingProxyType(aliases_of(report.document)),
     )
 
 
@@ -96,14 +106,47 @@ def _gateway(gateway: Data, environment: Environment) -> kinds.Gateway:
     )
 
 
-def _providers(data: Data, agents: Mapping[str, kinds.Agent], environment: Environment) -> dict[str, kinds.Provider]:
-    written = data.get("models", {}).get("providers", {})
+def _providers(
+    data: Data, agents: Mapping[str, kinds.Agent], environment: Environment, report: Report
+) -> dict[str, kinds.Provider]:
+    written, keys = data.get("models", {}).get("providers", {}), well_known_keys(environment)
+    closed = Usable(data, environment, report).closed()
+    report.unusable += [f"models.providers.{name}: {why}" for name, why in closed.items()]
     entries = data.get("agents", {}).get("defaults", {}).get("models", {})
-    providers = {name: _provider(name, provider, entries) for name, provider in written.items()}
+    providers = {
+        name: _provider(name, _complete(name, provider, keys.get(name), report), entries)
+        for name, provider in written.items()
+        if name not in closed
+    }
     chosen = {ref for agent in agents.values() for ref in (agent.model.primary, *agent.model.fallbacks)}
-    wanted = {ref.partition("/")[0] for ref in chosen} - providers.keys()
-    keys = well_known_keys(environment)
+    section = data.get("agents", {})
+    owners = [section.get("defaults", {}), *(agent for _, _, agent in written_agents(section))]
+    named = {ref for owner in owners for ref in owner.get("models", {})}
+    wanted = {ref.partition("/")[0] for ref in chosen | named} - written.keys()
+    if data.get("models", {}).get("mode") == "replace":
+        return providers
     return providers | {name: well_known_provider(name, key) for name, key in keys.items() if name in wanted}
+
+
+def _complete(name: str, provider: Data, key: str | None, report: Report) -> Data:
+    """A provider's entry with what is known of a provider of that name, and with its OpenAI-compatible address."""
+    known, whole = WELL_KNOWN.get(name), dict(provider)
+    path = ("models", "providers", name)
+    api = report.at((*path, "api"))
+    if known is not None:
+        whole.setdefault("api", known.api)
+        if "base_url" not in whole:
+            whole["base_url"] = known.base_url
+            # Of another address the file says what it is to be given.
+            if key is not None and not any(header.lower() == "authorization" for header in whole.get("headers", {})):
+                whole.setdefault("api_key", key)
+    address = address_of(name, api if isinstance(api, str) else None, whole["base_url"])
+    if address != whole["base_url"]:
+        report.moved.append(f"{dotted((*path, 'baseUrl'))} read as {address}")
+        whole["base_url"] = address
+    if needs_bearer(name, whole.get("api_key")):
+        whole.setdefault("auth_header", True)
+    return whole
 
 
 def _provider(name: str, provider: Data, entries: Data) -> kinds.Provider:
@@ -157,37 +200,76 @@ def _server(name: str, server: Data) -> kinds.McpServer:
     return _make(kinds.McpServer, server, without=("tool_filter",), name=name, **server.get("tool_filter", {}))
 
 
-def _tools(base: Data, own: Data) -> kinds.Tools:
-    """``own`` over ``base``, key by key; what one of them denies stays denied."""
-    merged = {**base, **own}
-    merged["deny"] = list(dict.fromkeys([*base.get("deny", []), *own.get("deny", [])]))
-    merged["exec"] = _make(kinds.Exec, {**base.get("exec", {}), **own.get("exec", {})})
-    return _make(kinds.Tools, merged)
-
-
-def _agents(data: Data, environment: Environment, private: tuple[Path, ...]) -> tuple[dict[str, kinds.Agent], str]:
+def _agents(
+    data: Data, environment: Environment, private: tuple[Path, ...], report: Report, *, proxied: bool
+) -> tuple[dict[str, kinds.Agent], str]:
     section = data.get("agents", {})
     written = {str(name): agent for _, name, agent in written_agents(section)} or {kinds.MAIN_AGENT: {}}
+    paths = {str(name): path for path, name, _ in written_agents(section)}
     marked = next((name for name, agent in written.items() if agent.get("default")), None)
     default = marked or (kinds.MAIN_AGENT if kinds.MAIN_AGENT in written else next(iter(written)))
-    defaults = section.get("defaults", {})
+    defaults, usable = section.get("defaults", {}), Usable(data, environment, report)
     base = _folder(defaults.get("workspace", "workspace"), environment.state_dir)
     agents = {}
     for name, agent in written.items():
         workspace = base if name == default else base.with_name(f"{base.name}-{name}")
         if "workspace" in agent:
             workspace = _folder(agent["workspace"], environment.state_dir)
+        above = Written(defaults.get("tools", {}), ("agents", "defaults", "tools"))
+        own = Written(agent.get("tools", {}), (*paths.get(name, ()), "tools"))
+        tools = tools_of(above, own, report, proxied=proxied)
         agents[name] = _make(
             kinds.Agent,
             {"name": name, **defaults, **agent},
-            without=("default", "models"),
+            without=("default", "models", "model_policy", "sandbox", "thinking_default"),
             id=name,
             workspace=workspace,
             private=private,
-            model=_choice(defaults.get("model", {}), agent.get("model", {})),
-            tools=_tools(defaults.get("tools", {}), agent.get("tools", {})),
+            model=_choice(usable.usable(defaults.get("model", {})), usable.usable(agent.get("model", {}))),
+            overrides=_overrides(defaults, agent, bind=bind_overrides(report.document)),
+            params=MappingProxyType(_params(data, defaults, agent)),
+            tools=replace(tools, limits=(*tools.limits, *_sandbox(data, above, own, agent, report))),
         )
     return agents, default
+
+
+def _overrides(defaults: Data, agent: Data, *, bind: bool) -> tuple[str, ...] | None:
+    """The models that callers may choose. bind: without a policy, those that there are settings for."""
+    for owner in (agent, defaults):
+        if "allow" in owner.get("model_policy", {}):
+            return tuple(owner["model_policy"]["allow"])
+    models = {**defaults.get("models", {}), **agent.get("models", {})}
+    return tuple(models) if bind and models else None
+
+
+def _params(data: Data, defaults: Data, agent: Data) -> dict[str, Mapping[str, Any]]:
+    """What each model is asked with where a caller says nothing, by ``provider/model``."""
+    found: dict[str, dict[str, Any]] = {}
+    thinking = agent.get("thinking_default", defaults.get("thinking_default"))
+    if thinking not in (None, "off", "adaptive"):
+        for name, provider in data.get("models", {}).get("providers", {}).items():
+            for model in provider.get("models", []):
+                # Others refuse to be told how much to think.
+                if model.get("reasoning"):
+                    found[f"{name}/{model['id']}"] = {"reasoning_effort": thinking}
+    for entries in (defaults.get("models", {}), agent.get("models", {})):
+        for reference, entry in entries.items():
+            sampling = {SAMPLING[name]: each for name, each in entry.get("params", {}).items() if name in SAMPLING}
+            if sampling:
+                found[reference] = found.get(reference, {}) | sampling
+    return {reference: MappingProxyType(sampling) for reference, sampling in found.items()}
+
+
+def _sandbox(data: Data, above: Written, own: Written, agent: Data, report: Report) -> Iterator[kinds.Limit]:
+    """What an agent may not do because it should do so in a sandbox alone."""
+    policies = {
+        dotted((*written.path, "sandbox", "tools")): policy
+        for written in (Written(data.get("tools", {}), ("tools",)), above, own)
+        if (policy := written.data.get("sandbox", {}).get("tools"))
+    }
+    defaults = data.get("agents", {}).get("defaults", {}).get("sandbox", {})
+    path = own.path[:-1] if "mode" in agent.get("sandbox", {}) else ("agents", "defaults")
+    return sandboxed({**defaults, **agent.get("sandbox", {})}, policies, (*path, "sandbox"), report)
 
 
 def _folder(text: str, state_dir: Path) -> Path:

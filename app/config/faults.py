@@ -54,13 +54,26 @@ class Report:
         self.faults: dict[str, Fault] = {}
         self.ignored: list[str] = []
         self.replaced: list[str] = []
+        self.moved: list[str] = []
+        # Models and providers that can't be asked, where others can.
+        self.unusable: list[str] = []
+        # What is done in place of what a key asks for, where that is not possible: always something narrower.
+        self.narrowed: list[str] = []
+        # Where the file has what is read at another path.
+        self.origins: dict[KeyPath, KeyPath] = {}
 
     def add(self, path: KeyPath, allowed: str, found: str | None = None) -> None:
         """Note a fault. Only the first at a path counts: what follows from it would be noise."""
         if found is None:
             value = self.at(path)
             found = kind(value) if is_secret(path) or _may_hold_secret(value, allowed) else shown(value)
-        self.faults.setdefault(dotted(path), Fault(dotted(path), f"found {found}; allowed: {allowed}"))
+        where = dotted(self._written(path))
+        self.faults.setdefault(dotted(path), Fault(where, f"found {found}; allowed: {allowed}"))
+
+    def narrow(self, said: str) -> None:
+        """Note once what is done in place of what a key asks for."""
+        if said not in self.narrowed:
+            self.narrowed.append(said)
 
     def refuse(self, messages: Any) -> None:
         """Note every fault in marshmallow's nested messages, each of which says what is allowed."""
@@ -73,6 +86,13 @@ class Report:
     def at(self, path: KeyPath) -> Any:
         """What the file has at a path, ``ABSENT`` when nothing."""
         return value_at(self.document, path)
+
+    def _written(self, path: KeyPath) -> KeyPath:
+        """Where the file has what is read at this path."""
+        for end in range(len(path), 0, -1):
+            if (old := self.origins.get(path[:end])) is not None:
+                return (*old, *path[end:])
+        return path
 
     def sound(self, *paths: str) -> bool:
         """Whether no fault is known at any of these paths or at a section around them."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ _DURATION = re.compile(r"(\d{1,9})(ms|[smhdw])\Z", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@]+\Z")
 _HTTP_URL = re.compile(r"(?i:https?)://[^\s\x00-\x1f\x7f]+\Z")
+HTTP_URL = "a URL that begins with http:// or https://, without spaces"
 _HOST_AND_PORT = "a host in ASCII and, if any, a port from 1 to 65535"
 _STORAGE_URL = re.compile(r"(?i)(sqlite:///|postgresql://)((?!\s)[^\x00-\x1f\x7f-\x9f]+(?<!\s))\Z")
 _MODEL = re.compile(r"[^\s/]+/[^\s\x00-\x1f\x7f]+\Z")
@@ -54,13 +56,53 @@ class AnyObject(fields.Field[dict[str, Any]]):
 
     def __init__(self, *names: str) -> None:
         super().__init__(error_messages=says("an object, nested 200 levels at most"), metadata={"names": names})
+        self._names = names
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:
         if not isinstance(value, dict) or _depth_exceeds(value, MAX_DEPTH):
             raise self.make_error("invalid")
-        if wrong := [name for name in self.metadata["names"] if not isinstance(value.get(name, {}), dict)]:
+        if wrong := [name for name in self._names if not isinstance(value.get(name, {}), dict)]:
             raise ValidationError({name: ["an object"] for name in wrong})
         return value
+
+
+# Sampling that ``params`` of an agent's model may hold, by the names that people write, as the OpenAI API calls it.
+SAMPLING: Mapping[str, str] = MappingProxyType(
+    {
+        "temperature": "temperature",
+        "topP": "top_p",
+        "top_p": "top_p",
+        "topK": "top_k",
+        "top_k": "top_k",
+        "minP": "min_p",
+        "min_p": "min_p",
+        "seed": "seed",
+        "maxTokens": "max_tokens",
+        "max_tokens": "max_tokens",
+        "presencePenalty": "presence_penalty",
+        "presence_penalty": "presence_penalty",
+        "frequencyPenalty": "frequency_penalty",
+        "frequency_penalty": "frequency_penalty",
+    }
+)
+
+
+class Params(AnyObject):
+    """What a model is asked with where a caller says nothing: sampling in numbers, besides the objects of ``names``."""
+
+    def __init__(self, *names: str) -> None:
+        super().__init__(*names)
+        self.metadata = {**self.metadata, "names": (*names, *SAMPLING)}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:
+        given = value if isinstance(value, dict) else {}
+        sampling = {name: given[name] for name in SAMPLING if name in given}
+        if wrong := [name for name, each in sampling.items() if not isinstance(each, int | float) or each is True]:
+            raise ValidationError({name: ["a number"] for name in wrong})
+        checked = super()._deserialize(
+            {key: each for key, each in given.items() if key not in SAMPLING} if given else value, attr, data, **kwargs
+        )
+        return {**checked, **sampling}
 
 
 def _depth_exceeds(value: Any, most: int) -> bool:
@@ -190,12 +232,15 @@ def header_value() -> fields.String:
                 r"(?!\s)[ -~\xa0-\xff]+(?<!\s)\Z")  # fmt: skip
 
 
-def choice(*names: str, replaced: Mapping[str, str] | None = None) -> fields.String:
-    """One of ``names``. replaced: OpenClaw's other values, each with the nearest safer one of ours."""
+def choice(*names: str, replaced: Mapping[str, str] | None = None, unusable: Collection[str] = ()) -> fields.String:
+    """One of ``names``. replaced: OpenClaw's other values, each with the nearest safer one of ours.
+
+    unusable: values that are read, so that whoever needs what they stand for can be told why it isn't there.
+    """
     quoted = [f'"{name}"' for name in names]
     allowed = f"{', '.join(quoted[:-1])} or {quoted[-1]}"
     return fields.String(
-        validate=validate.OneOf(names, error=allowed),
+        validate=validate.OneOf((*names, *unusable), error=allowed),
         error_messages=says(allowed),
         metadata={"replaced": replaced or {}},
     )
@@ -281,7 +326,7 @@ def http_url(*, required: bool = False) -> Parsed:
             raise ValidationError(f"a URL with {_HOST_AND_PORT}")
         return value
 
-    return Parsed(parse, "a URL that begins with http:// or https://, without spaces", required=required)
+    return Parsed(parse, HTTP_URL, required=required)
 
 
 def storage_url() -> Parsed:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
+from types import MappingProxyType
 from typing import Any
 
 from marshmallow import EXCLUDE, Schema, fields
@@ -14,6 +16,29 @@ from app.config.faults import KeyPath, Report, dotted, shown
 
 Tree = dict[str, "Tree"]
 
+# Sections of before the first of those releases. What is read of them is moved before: see ``migrations``.
+_OLDER = (
+    *("agent", "routing", "identity", "memorySearch", "heartbeat"),
+    *("whatsapp", "telegram", "discord", "slack", "signal", "imessage", "msteams"),
+)
+# Keys whose sections have no use here, wherever they stand.
+_NEUTRAL_SECTIONS = frozenset({"$schema", "meta", "wizard", "env"})
+# Values of keys that say what is so anyway.
+_NEUTRAL: Mapping[KeyPath, str] = MappingProxyType(
+    {("gateway", "mode"): "local", ("models", "mode"): "merge", ("gateway", "tailscale", "mode"): "off"}
+)
+# What people write that no version had, and where it belongs.
+_MEANT: Mapping[KeyPath, str] = MappingProxyType(
+    {
+        ("providers",): "models.providers",
+        ("version",): "meta.lastTouchedVersion",
+        ("model",): "agents.defaults.model",
+        ("models", "default"): "agents.defaults.model",
+        ("gateway", "cors"): "gateway.http.cors",
+        ("permissions",): "tools",
+    }
+)
+
 
 @cache
 def openclaw_keys() -> Tree:
@@ -21,7 +46,7 @@ def openclaw_keys() -> Tree:
 
     A key without keys below it may hold anything.
     """
-    root: Tree = {}
+    root: Tree = {name: {} for name in _OLDER}
     branch = [root]
     for line in files(__package__).joinpath("openclaw_keys.txt").read_text("utf-8").splitlines():
         key = line.lstrip(" ")
@@ -46,11 +71,12 @@ def _section(value: Any, schema: Schema, foreign: Tree, path: KeyPath, report: R
     kept = {}
     for key, inner in value.items():
         here = (*path, key)
+        below = foreign.get(key, foreign.get("*"))
         if key in ours:
-            kept[key] = _value(inner, ours[key], foreign.get(key, {}), here, report)
-        elif key in foreign:
-            report.ignored.append(dotted(here))
-            _check_foreign(inner, foreign[key], here, report)
+            kept[key] = _value(inner, ours[key], below or {}, here, report)
+        elif below is not None:
+            report.ignored += map(dotted, _telling(inner, here))
+            _check_foreign(inner, below, here, report)
         elif schema.unknown != EXCLUDE:
             _unknown(here, ours.keys(), foreign.keys(), report)
     return kept
@@ -75,6 +101,25 @@ def _value(value: Any, field: fields.Field[Any], foreign: Tree, path: KeyPath, r
     return safer
 
 
+def _telling(value: Any, path: KeyPath) -> Iterator[KeyPath]:
+    """The paths at and below a foreign key that say something: what is empty or switched off does not.
+
+    Of a section that is used nowhere here no more than its name.
+    """
+    if path[0] in _NEUTRAL_SECTIONS or value == _NEUTRAL.get(path, ()) or _is_silent(value, path):
+        return
+    if isinstance(value, dict) and len(path) > 1:
+        for key, inner in value.items():
+            yield from _telling(inner, (*path, key))
+    else:
+        yield path
+
+
+def _is_silent(value: Any, path: KeyPath) -> bool:
+    switched_off = isinstance(value, dict) and value.get("enabled") is False
+    return switched_off or (len(path) > 1 and (value is None or value in ({}, [])))
+
+
 def _check_foreign(value: Any, tree: Tree, path: KeyPath, report: Report) -> None:
     """Report keys below a foreign key that OpenClaw doesn't have either."""
     if isinstance(value, list) and "[]" in tree:
@@ -93,5 +138,13 @@ def _unknown(path: KeyPath, ours: Iterable[str], foreign: Iterable[str], report:
     names = [name for name in (*ours, *foreign) if name not in ("*", "[]")]
     by_lower = {name.lower(): name for name in reversed(names)}
     near = difflib.get_close_matches(str(path[-1]).lower(), by_lower, n=1)
-    meant = f"; did you mean {by_lower[near[0]]}?" if near else ""
-    report.add(path, ", ".join(sorted(ours or foreign)) + meant, found="an unknown key")
+    meant = _MEANT.get(path) or (by_lower[near[0]] if near else _entry(path))
+    said = f"; did you mean {meant}?" if meant else ""
+    report.add(path, ", ".join(sorted(ours or foreign)) + said, found="an unknown key")
+
+
+def _entry(path: KeyPath) -> str | None:
+    """Where an agent belongs that stands beside ``agents.entries``."""
+    if len(path) != 2 or path[0] != "agents" or not re.fullmatch(r"[a-z0-9_-]{1,64}", str(path[1])):
+        return None
+    return f"agents.entries.{path[1]}"

@@ -7,6 +7,7 @@ import re
 import shlex
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,10 @@ from app.config.assembly import assemble
 from app.config.environment import Environment
 from app.config.faults import ConfigError, Fault, Report
 from app.config.keys import keep_known
+from app.config.migrations import migrated
+from app.config.models import without_aliases
 from app.config.references import References
+from app.config.restricting import refuse_unheld
 from app.config.rules import check_rules
 from app.config.schemas import CONFIG
 from app.config.secrecy import has_literal_secret
@@ -56,8 +60,10 @@ def _checked(text: str | None, name: str, environment: Environment) -> Settings:
         raise ConfigError(*error.faults, *environment.faults) from None
     report = Report(document)
     report.faults.update((fault.where, fault) for fault in environment.faults)
+    report.document = document = migrated(document, report)
+    refuse_unheld(document, report)
     known = keep_known(document, CONFIG, report)
-    resolved = References(environment, report).resolve(known)
+    resolved = References(environment, report).resolve(without_aliases(known))
     data: dict[str, Any]
     try:
         data = CONFIG.load(resolved)
@@ -67,8 +73,9 @@ def _checked(text: str | None, name: str, environment: Environment) -> Settings:
     check_rules(data, environment, report)
     if report.faults:
         raise ConfigError(*report.faults.values())
+    settings = assemble(data, environment, report)
     warnings = _warnings(environment, text is not None, known, report)
-    return assemble(data, environment, (*warnings, *unsupported(resolved)))
+    return replace(settings, warnings=(*warnings, *unsupported(resolved)))
 
 
 def read_text(environment: Environment) -> str | None:
@@ -93,8 +100,14 @@ def _warnings(environment: Environment, exists: bool, known: dict[str, Any], rep
         parts.append(f"ignored {', '.join(report.ignored)}")
     if report.replaced:
         parts.append(f"replaced {', '.join(report.replaced)}")
+    if report.moved:
+        parts.append(", ".join(report.moved))
+    if report.unusable:
+        parts.append(f"can't be asked: {', '.join(report.unusable)}")
+    if report.narrowed:
+        parts.append(f"narrower than it says: {', '.join(report.narrowed)}")
     if parts:
-        yield f"{path} has OpenClaw settings that this gateway doesn't use: {'; '.join(parts)}"
+        yield f"{path} has OpenClaw settings that this gateway doesn't use as they are: {'; '.join(parts)}"
     if exists and has_literal_secret(known) and _open_to_others(path, stat.S_IRGRP | stat.S_IROTH):
         yield f"{path} holds a secret and other users can read it: chmod 600 {shlex.quote(str(path))}"
     if _open_to_others(state_dir, stat.S_IRWXG | stat.S_IRWXO):

@@ -11,8 +11,9 @@ from typing import Any
 
 from app.config.environment import Environment
 from app.config.faults import KeyPath, Report, shown
-from app.config.settings import LOCAL_MODEL
-from app.config.well_known import WELL_KNOWN, well_known_keys
+from app.config.fields import HTTP_URL
+from app.config.models import Usable
+from app.config.well_known import WELL_KNOWN
 
 Data = Mapping[str, Any]
 
@@ -117,23 +118,16 @@ def _agents(agents: Data, report: Report) -> None:
 def _models(data: Data, environment: Environment, report: Report) -> None:
     if not report.sound("models.providers"):
         return
-    providers: Data = data.get("models", {}).get("providers", {})
-    local, _, built_in = LOCAL_MODEL.partition("/")
-    catalogue: dict[str, list[str]] = {local: [built_in]} | {name: [] for name in well_known_keys(environment)}
-    for name, provider in providers.items():
-        models = provider.get("models", [])
-        # A faulty list may lack entries, so any id will do until it is mended.
-        catalogue[name] = [model["id"] for model in models if "id" in model]
-        if not all("id" in model for model in models) or any(
-            bad.startswith(f"models.providers.{name}.models") for bad in report.faults
-        ):
-            catalogue[name] = []
-        _unique_models(name, models, report)
+    for name, provider in data.get("models", {}).get("providers", {}).items():
+        _unique_models(name, provider.get("models", []), report)
+        if "base_url" not in provider and name not in WELL_KNOWN:
+            report.add(("models", "providers", name, "baseUrl"), HTTP_URL)
+    usable = Usable(data, environment, report)
     agents: Data = data.get("agents", {})
     places: list[tuple[KeyPath, Data]] = [(("agents", "defaults"), agents.get("defaults", {}))]
     places += [(path, agent) for path, _, agent in written_agents(agents)]
     for path, owner in places:
-        _model_choice((*path, "model"), owner.get("model", {}), catalogue, report)
+        usable.check((*path, "model"), owner.get("model", {}))
 
 
 def _unique_models(provider: str, models: list[Data], report: Report) -> None:
@@ -145,20 +139,3 @@ def _unique_models(provider: str, models: list[Data], report: Report) -> None:
             report.add(path, "an id of its own", f"{shown(name)}, which an earlier model has")
         if name is not None:
             seen.add(name)
-
-
-def _model_choice(path: KeyPath, choice: Data, catalogue: Mapping[str, list[str]], report: Report) -> None:
-    as_object = isinstance(report.at(path), dict)
-    chosen: list[tuple[KeyPath, str]] = []
-    if "primary" in choice:
-        chosen.append(((*path, "primary") if as_object else path, choice["primary"]))
-    chosen += [((*path, "fallbacks", index), name) for index, name in enumerate(choice.get("fallbacks", []))]
-    for where, name in chosen:
-        provider, _, model = name.partition("/")
-        if provider not in catalogue:
-            allowed = f"a model of a provider in models.providers (now: {', '.join(sorted(catalogue))})"
-            if known := WELL_KNOWN.get(provider):
-                allowed += f", or set {known.variable} to its key"
-            report.add(where, allowed)
-        elif catalogue[provider] and model not in catalogue[provider]:
-            report.add(where, ", ".join(f"{provider}/{known}" for known in catalogue[provider]))

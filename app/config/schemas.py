@@ -14,6 +14,7 @@ from app.config.fields import (
     AnyObject,
     Entries,
     Flag,
+    Params,
     Parsed,
     Scalar,
     address,
@@ -37,7 +38,9 @@ from app.config.fields import (
     texts,
     url_of,
 )
+from app.config.well_known import CLOSED_APIS
 
+THINKING = ("off", "minimal", "low", "medium", "high", "xhigh", "adaptive", "max")
 # Of OpenClaw's ``params`` those that are added to a request as they are.
 PARAMS = ("extra_body", "extraBody", "chat_template_kwargs")
 AGENT_ID = ("lower case letters, digits, - and _, 64 at most", r"[a-z0-9_-]{1,64}\Z")
@@ -162,16 +165,64 @@ class GatewaySchema(Section):
 
 class ExecSchema(Section):
     security = choice("deny", "allowlist", "full")
+    mode = choice("deny", "allowlist", "ask", "auto", "full")
+    ask = choice("off", "on-miss", "always")
+    host = choice("auto", "gateway", "sandbox", "node")
+    strict_inline_eval = Flag()
     safe_bins = texts("a list of command names")
+    safe_bin_profiles = Entries(AnyObject(), "an object of limits by command name", ANY_NAME)
     timeout_seconds = integer(1, WEEK_SECONDS)
 
 
-class ToolsSchema(Section):
-    profile = choice("minimal", "readonly", "coding", "full", replaced={"messaging": "minimal"})
+class AllowDenySchema(Section):
     allow = texts("a list of tool names")
     also_allow = texts("a list of tool names")
     deny = texts("a list of tool names")
+
+
+def _profile() -> fields.String:
+    return choice("minimal", "readonly", "coding", "full", replaced={"messaging": "minimal"})
+
+
+class ByProviderSchema(AllowDenySchema):
+    profile = _profile()
+
+
+class SandboxToolsSchema(Section):
+    tools = nested(AllowDenySchema)
+
+
+class FilesSchema(Section):
+    workspace_only = Flag()
+
+
+class FetchSchema(Section):
+    enabled = Flag()
+
+
+class WebSchema(Section):
+    fetch = nested(FetchSchema)
+
+
+class SessionToolsSchema(Section):
+    visibility = choice("self", "tree", "agent", "all")
+
+
+class ToolsSchema(AllowDenySchema):
+    profile = _profile()
     exec = nested(ExecSchema)
+    by_provider = Entries(nested(ByProviderSchema), 'an object of policies by provider or "provider/model"', ANY_NAME)
+    tools_by_sender = Entries(nested(AllowDenySchema), "an object of policies by sender", ANY_NAME)
+    sandbox = nested(SandboxToolsSchema)
+    fs = nested(FilesSchema)
+    web = nested(WebSchema)
+    sessions = nested(SessionToolsSchema)
+
+
+class SandboxSchema(Section):
+    mode = choice("off", "non-main", "all")
+    workspace_access = choice("none", "ro", "rw")
+    session_tools_visibility = choice("spawned", "all")
 
 
 class CompatSchema(Section):
@@ -205,7 +256,12 @@ class CompatSchema(Section):
 
 
 class ModelEntrySchema(Section):
-    params = AnyObject(*PARAMS)
+    alias = text()
+    params = Params(*PARAMS)
+
+
+class ModelPolicySchema(Section):
+    allow = texts('a list of "provider/model", * for any')
 
 
 class AgentDefaultsSchema(Section):
@@ -217,7 +273,10 @@ class AgentDefaultsSchema(Section):
     max_concurrent = integer(1, 100_000)
     context_tokens = integer(256, 100_000_000)
     tools = nested(ToolsSchema)
+    sandbox = nested(SandboxSchema)
     models = Entries(nested(ModelEntrySchema), 'an object of settings by "provider/model"', ANY_NAME)
+    model_policy = nested(ModelPolicySchema)
+    thinking_default = choice(*THINKING)
 
 
 class AgentSchema(Section):
@@ -227,6 +286,10 @@ class AgentSchema(Section):
     workspace = text()
     system_prompt = text()
     tools = nested(ToolsSchema)
+    sandbox = nested(SandboxSchema)
+    models = Entries(nested(ModelEntrySchema), 'an object of settings by "provider/model"', ANY_NAME)
+    model_policy = nested(ModelPolicySchema)
+    thinking_default = choice(*THINKING)
 
 
 class ListedAgentSchema(AgentSchema):
@@ -250,16 +313,7 @@ class CostSchema(Section):
 
 
 # Their wire formats aren't spoken here, but most of these servers have an OpenAI-compatible door too.
-_OTHER_APIS = (
-    "azure-openai-responses",
-    "bedrock-converse-stream",
-    "github-copilot",
-    "google-generative-ai",
-    "google-vertex",
-    "ollama",
-    "openai-chatgpt-responses",
-    "openai-codex-responses",
-)
+_OTHER_APIS = ("azure-openai-responses", "google-generative-ai", "ollama")
 
 
 def _api() -> fields.String:
@@ -268,6 +322,7 @@ def _api() -> fields.String:
         "openai-responses",
         "anthropic-messages",
         replaced=dict.fromkeys(_OTHER_APIS, "openai-completions"),
+        unusable=CLOSED_APIS,
     )
 
 
@@ -290,7 +345,7 @@ class CatalogueModelSchema(Section):
 
 
 class ProviderSchema(Section):
-    base_url = http_url(required=True)
+    base_url = http_url()
     api_key = header_value()
     api = _api()
     auth_header = Flag()
@@ -304,6 +359,7 @@ class ProviderSchema(Section):
 
 
 class ModelsSchema(Section):
+    mode = choice("merge", "replace")
     providers = Entries(nested(ProviderSchema), "an object of providers by id", PROVIDER_ID)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from fnmatch import fnmatchcase
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from types import MappingProxyType
@@ -121,9 +122,34 @@ def _host_and_port(host: str, port: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Exec:
-    security: str | None = None  # deny | allowlist | full; unset: the profile decides
+    """How commands may run.
+
+    security: the narrowest of what ``security``, ``mode``, ``ask``, ``host`` and ``strictInlineEval`` ask for; unset,
+    the profile decides. barred: names that never run under an allowlist, whoever lists them.
+    """
+
+    security: str | None = None  # deny | allowlist | full
     safe_bins: tuple[str, ...] | None = None
     timeout_seconds: int | None = None
+    barred: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Something that narrows a tool policy further, and never widens it.
+
+    where: the key, as the file has it. profile with also_allow, and allow: ceilings; ``None`` where nothing is said.
+    model: the limit is for runs that may ask this provider, or this ``provider/model``; ``*`` stands for anything.
+    identity: for this caller, who came through the proxy that names its users.
+    """
+
+    where: str
+    profile: str | None = None
+    also_allow: tuple[str, ...] = ()
+    allow: tuple[str, ...] | None = None
+    deny: tuple[str, ...] = ()
+    model: str | None = None
+    identity: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +161,7 @@ class Tools:
     also_allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
     exec: Exec = Exec()
+    limits: tuple[Limit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +177,8 @@ class Agent:
     """One agent with ``agents.defaults`` already filled in.
 
     private: the gateway's own files and folders, which no tool may touch, wherever the workspace is.
+    overrides: the models that callers may choose instead, ``*`` for any; None where they may choose all.
+    params: sampling where a caller says nothing, by ``provider/model``.
     """
 
     id: str
@@ -163,6 +192,14 @@ class Agent:
     context_tokens: int | None = None
     tools: Tools = Tools()
     private: tuple[Path, ...] = ()
+    overrides: tuple[str, ...] | None = None
+    params: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
+
+    def may_be_answered_by(self, reference: str) -> bool:
+        """Whether a caller may choose this ``provider/model``; the agent's own are always allowed."""
+        if self.overrides is None or reference in (self.model.primary, *self.model.fallbacks):
+            return True
+        return any(fnmatchcase(reference.lower(), allowed.lower()) for allowed in self.overrides)
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +356,7 @@ class Settings:
     """Everything, with where it came from.
 
     agents: by id, in the file's order. providers: by id. warnings: lines to log once after a load.
+    aliases: ``provider/model`` by other name, in lower case.
     """
 
     path: Path
@@ -333,6 +371,7 @@ class Settings:
     session: Session = Session()
     logging: Logging = Logging()
     redis_url: str | None = field(default=None, repr=False)
+    aliases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     warnings: tuple[str, ...] = ()
 
     @property

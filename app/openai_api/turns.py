@@ -10,7 +10,7 @@ from app.agents.registry import agent_of_request
 from app.agents.turn import Turn
 from app.auth import ADMIN, Caller
 from app.config import Settings
-from app.config.settings import ModelChoice
+from app.config.settings import Agent, ModelChoice
 from app.errors import InvalidRequest, ModelNotFound
 from app.openai_api import images
 from app.openai_api.other_fields import passable
@@ -61,7 +61,7 @@ def turn_of(
     prepare = None
     if has_images(conversation.messages):
         prepare = partial(images.resolve, conversation, settings.gateway.chat_completions.images)
-    model = _model(services, environ, caller)
+    model = _model(services, environ, caller, agent)
     sampling = sampling_of(chat)
     if others:
         first = (model or agent.model).primary
@@ -87,16 +87,20 @@ def turn_of(
     )
 
 
-def _model(services: Services, environ: dict[str, Any], caller: Caller) -> ModelChoice | None:
-    """The model that the request asks for instead of the agent's. Raises Forbidden, ModelNotFound."""
+def _model(services: Services, environ: dict[str, Any], caller: Caller, agent: Agent) -> ModelChoice | None:
+    """The model that the request asks for instead of the agent's. Raises Forbidden, ModelNotFound, InvalidRequest."""
     wanted = _header(environ, "HTTP_X_OPENCLAW_MODEL")
     if wanted is None:
         return None
     caller.require(ADMIN)
+    wanted = services.catalogue.named(wanted)
     if not services.catalogue.knows(wanted):
         raise ModelNotFound(
             f"model {wanted[:100]!r} is not in models.providers; write it as provider/model", param="x-openclaw-model"
         )
+    if not agent.may_be_answered_by(wanted):
+        reason = f"may not be chosen for the agent {agent.id!r} (modelPolicy.allow, or models, of it)"
+        raise InvalidRequest(f"model {wanted[:100]!r} {reason}", param="x-openclaw-model")
     return ModelChoice(wanted)
 
 

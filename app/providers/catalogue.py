@@ -75,12 +75,19 @@ class Catalogue:
         return stream_with_failover(candidates, call, self.standing)
 
     def knows(self, reference: str) -> bool:
-        """Whether ``provider/model`` can be asked for: a model of a provider that lists none may be any."""
+        """Whether ``provider/model`` can be asked for: any of a provider that lists none, or what has an alias."""
         provider_id, _, model_id = reference.partition("/")
         provider = self._settings.providers.get(provider_id)
         if provider is None:
             return reference == LOCAL_MODEL
-        return bool(model_id) and (not provider.models or any(model.id == model_id for model in provider.models))
+        if not model_id:
+            return False
+        listed = not provider.models or any(model.id == model_id for model in provider.models)
+        return listed or reference in self._settings.aliases.values()
+
+    def named(self, name: str) -> str:
+        """The ``provider/model`` that an alias stands for; any other name as it is."""
+        return self._settings.aliases.get(name.strip().lower(), name)
 
     def takes_images(self, choice: ModelChoice) -> bool:
         return self._takes_images(choice.primary)

@@ -123,6 +123,8 @@ def _stream(
     reference = candidate.reference
     # Not by _replace, which takes four times as long.
     call = ModelCall(reference.partition("/")[2], *call[1:])
+    if usual := call.defaults.get(reference):
+        call = call._replace(sampling={**usual, **call.sampling})
     began = False
     for wait in (*waits, None):
         deltas = candidate.provider.stream(call)

@@ -114,6 +114,7 @@ class ModelCall(NamedTuple):
     deadline:    ``time.monotonic()`` after which nobody waits for the answer; no retry begins that would pass it.
     tools:       OpenAI function tools: ``{"type": "function", "function": {name, description, parameters, strict}}``.
     tool_choice: ``none``, ``auto``, ``required`` or ``{"type": "function", "function": {"name": …}}``; None is auto.
+    defaults:    what each model is asked with where ``sampling`` says nothing, by ``provider/model``.
     cache_key:   calls that share a beginning share it, too; a provider that asks for such a key finds its cache by it.
     """
 
@@ -124,6 +125,7 @@ class ModelCall(NamedTuple):
     tools: Sequence[Mapping[str, Any]] = ()
     tool_choice: str | Mapping[str, Any] | None = None
     cache_key: str = ""
+    defaults: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 
 
 class Provider(Protocol):

@@ -92,7 +92,7 @@ def test_what_load_accepts_is_accepted(tmp_path_factory: Any, path: tuple[str, .
         ("agents.defaults.tools.exec.safeBins", ["ls", [None]]),
         ("agents.list", [{}, [{"name": "no id"}], [{"id": 1}]]),
         ("agents.entries", [[], {"A b": {}}, {"a": {"id": "a"}}]),
-        ("models.providers.p", [{}, {"baseUrl": 1}, {"baseUrl": "http://h", "headers": {"a b": "x"}}]),
+        ("models.providers.p", [{"baseUrl": 1}, {"baseUrl": "http://h", "headers": {"a b": "x"}}]),
         ("models.providers.p.headers.X", [1, ["x"]]),
         ("mcp.servers.s.env.A", [None, [], {}]),
         ("mcp.servers.s.args", [[1], "x"]),

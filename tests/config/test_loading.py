@@ -122,7 +122,7 @@ def test_ten_faults_are_ten_lines(place: Place) -> None:
         {
             "gateway": {"port": "80", "bind": "wan", "prot": 1, "auth": {"mode": "token"}},
             "agents": {"list": [{"id": "a"}, {"id": "b"}, {"id": "c", "model": "nobody/x"}, {"id": "D"}]},
-            "models": {"providers": {"openai": {}}},
+            "models": {"providers": {"own": {}}},
             "session": {"maintenance": {"pruneAfter": "soon"}},
             "logging": {"level": True},
         },
@@ -137,7 +137,7 @@ def test_ten_faults_are_ten_lines(place: Place) -> None:
         "gateway.port",
         "gateway.prot",
         "logging.level",
-        "models.providers.openai.baseUrl",
+        "models.providers.own.baseUrl",
         "session.maintenance.pruneAfter",
     ]
     assert all("found" in line and "allowed" in line and "\n" not in line for line in lines)

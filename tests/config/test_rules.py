@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from app.config import ModelChoice
 from tests.config.conftest import TOKEN, Place
 
 Refused = Callable[..., str]
@@ -133,14 +134,36 @@ def test_agents_contradict(place: Place) -> None:
     [
         ("nobody/x", "agents.list[0].model"),
         ("local/x", "agents.list[0].model"),
-        ("listed/x", "agents.list[0].model"),
         ({"primary": "nobody/x"}, "agents.list[0].model.primary"),
-        ({"primary": "any/x", "fallbacks": ["any/y", "listed/x"]}, "agents.list[0].model.fallbacks[1]"),
     ],
 )
 def test_unknown_models(refused: Refused, model: Any, path: str) -> None:
-    """A model that no provider has is refused, fallbacks included."""
+    """A model that no provider has is refused."""
     assert refused({**PROVIDERS, **agents({"id": "a", "model": model})}).startswith(f"{path}: found ")
+
+
+def test_a_list_of_models_is_all_under_replace(place: Place) -> None:
+    """With models.mode replace a provider has the models that it lists; otherwise it may have others."""
+    listed = {**PROVIDERS, **agents({"id": "a", "model": "listed/x"})}
+    assert place.load(listed).agents["a"].model.primary == "listed/x"
+    listed["models"] = {**PROVIDERS["models"], "mode": "replace"}
+    (line,) = place.faults(listed)
+    assert line == 'agents.list[0].model: found "listed/x"; allowed: listed/one/two'
+
+
+def test_a_choice_goes_on_without_what_cannot_be_asked(place: Place) -> None:
+    """What can't be asked is named in a warning, where another can; where none can, each is a fault."""
+    choice = {"primary": "nobody/x", "fallbacks": ["any/y", "github-copilot/gpt-4o", "any/z"]}
+    settings = place.load({**PROVIDERS, **agents({"id": "a", "model": choice})})
+    assert settings.agents["a"].model == ModelChoice("any/y", ("any/z",))
+    warning = next(line for line in settings.warnings if "can't be asked" in line)
+    assert 'agents.list[0].model.primary "nobody/x"' in warning
+    assert 'agents.list[0].model.fallbacks[1] "github-copilot/gpt-4o" (allowed: another model: ' in warning
+    lines = place.faults(agents({"id": "a", "model": {"primary": "nobody/x", "fallbacks": ["openai-codex/gpt-5.4"]}}))
+    assert [line.partition(":")[0] for line in lines] == [
+        "agents.list[0].model.primary",
+        "agents.list[0].model.fallbacks[0]",
+    ]
 
 
 PROVIDERS = {

@@ -8,7 +8,7 @@ from app.config.well_known import WELL_KNOWN
 from tests.config.conftest import TOKEN, Place
 
 KEY = "sk-a-key-that-must-never-show"
-VARIABLES = {known.variable: KEY for known in WELL_KNOWN.values()}
+VARIABLES = {variable: KEY for known in WELL_KNOWN.values() for variable in known.variables}
 
 
 def agents(*models: Any) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def test_without_its_key_the_fault_names_the_variable(place: Place, name: str, v
     """Both ways out are told: configure the provider, or set the variable; a key that can't be sent is none."""
     (line,) = place.faults(agents(f"{name}/x"), **environment(**variables))
     assert line.startswith(f'agents.list[0].model: found "{name}/x"; allowed: a model of a provider in models.provider')
-    assert line.endswith(f", or set {WELL_KNOWN[name].variable} to its key")
+    assert line.endswith(f", or set {' or '.join(WELL_KNOWN[name].variables)} to its key")
 
 
 def test_the_key_of_another_provider_is_of_no_use(refused: Callable[..., str]) -> None:
@@ -76,11 +76,14 @@ def test_the_default_model_counts_where_an_agent_takes_it(place: Place) -> None:
     assert set(place.load(document, **environment(**VARIABLES)).providers) == {"anthropic"}
 
 
-def test_a_fallback_needs_its_key_too(refused: Callable[..., str]) -> None:
-    """A fallback that could never answer is a fault at its place."""
-    line = refused(agents({"primary": "openai/x", "fallbacks": ["groq/y"]}), **environment(OPENAI_API_KEY=KEY))
-    assert line.startswith("agents.list[0].model.fallbacks[0]: found ")
-    assert line.endswith("or set GROQ_API_KEY to its key")
+def test_a_fallback_needs_its_key_too(place: Place) -> None:
+    """A fallback that could never answer is named, and left out."""
+    choice = {"primary": "openai/x", "fallbacks": ["groq/y"]}
+    settings = place.load(agents(choice), **environment(OPENAI_API_KEY=KEY))
+    assert settings.agents["a0"].model.fallbacks == ()
+    (warning,) = settings.warnings
+    assert 'agents.list[0].model.fallbacks[0] "groq/y"' in warning
+    assert warning.endswith("or set GROQ_API_KEY to its key)")
 
 
 def test_what_the_file_configures_is_the_files(place: Place) -> None:
@@ -89,8 +92,23 @@ def test_what_the_file_configures_is_the_files(place: Place) -> None:
     document = agents("openai/x") | {"models": {"providers": {"openai": own}}}
     openai = place.load(document, **environment(OPENAI_API_KEY=KEY)).providers["openai"]
     assert (openai.base_url, openai.api_key, openai.input) == ("http://proxy/v1", None, ("text",))
-    (line,) = place.faults(document | agents("openai/y"), **environment(OPENAI_API_KEY=KEY))
-    assert "openai/x" in line
+
+
+@pytest.mark.parametrize("entry", [{}, {"models": [{"id": "x"}]}, {"timeoutSeconds": 5}])
+def test_an_entry_without_address_is_completed(place: Place, entry: dict[str, Any]) -> None:
+    """What the file leaves out of a provider that is known is its own address, format and key."""
+    document = agents("anthropic/x") | {"models": {"providers": {"anthropic": entry}}}
+    provider = place.load(document, **environment(ANTHROPIC_API_KEY=KEY)).providers["anthropic"]
+    known = ("https://api.anthropic.com", "anthropic-messages", KEY)
+    assert (provider.base_url, provider.api, provider.api_key) == known
+
+
+@pytest.mark.parametrize("given", [{"apiKey": "own"}, {"headers": {"Authorization": "Bearer own"}}])
+def test_an_entry_s_own_key_is_not_replaced(place: Place, given: dict[str, Any]) -> None:
+    """A key in the file counts, in a header too."""
+    document = agents("openai/x") | {"models": {"providers": {"openai": given}}}
+    provider = place.load(document, **environment(OPENAI_API_KEY=KEY)).providers["openai"]
+    assert provider.api_key == given.get("apiKey")
 
 
 def test_a_key_may_have_space_around_it(place: Place) -> None:

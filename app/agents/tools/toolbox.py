@@ -11,7 +11,7 @@ from app.agents.tools.confinement import Confinement
 from app.agents.tools.exec import ExecRules, exec_tool
 from app.agents.tools.files import file_tools
 from app.agents.tools.mcp.servers import McpServers
-from app.agents.tools.policy import Policy, Refusal, unknown_names
+from app.agents.tools.policy import Policy, Refusal, name_warnings
 from app.agents.tools.search import search_tools
 from app.agents.tools.sessions import own_session_tools, session_tools
 from app.agents.tools.tool import Tool
@@ -24,6 +24,9 @@ log = logging.getLogger("gateway.tools")
 
 # Seconds that MCP servers have to start before runs go on without them.
 MCP_PATIENCE = 10.0
+
+# What is offered is remembered by agent; where it depends on models and callers, so often.
+MOST_OFFERS = 1000
 
 OUTSIDE_SESSIONS = Refusal("session", "for runs in a session")
 FOR_ADMINS = Refusal("admin", "for callers with operator.admin")
@@ -46,11 +49,11 @@ class Toolbox:
         self._mcp: McpServers = McpServers(settings.mcp_servers, settings.state_dir, running)
         self._policies = {agent.id: Policy(settings.tools, agent.tools) for agent in settings.agents.values()}
         self._built_in: dict[str, list[Tool]] = {}
-        self._offers: dict[tuple[str, bool, bool], tuple[tuple[Tool, ...], Offer]] = {}
+        self._offers: dict[tuple[Any, ...], tuple[tuple[Tool, ...], Offer]] = {}
         # time.monotonic() until which runs wait for MCP servers that are starting.
         self._patience_ends = 0.0
-        for who, name in unknown_names(settings):
-            log.warning("%s: there is no tool %r; the name has no effect", who, name)
+        for warning in name_warnings(settings):
+            log.warning("%s", warning)
         for id, policy in self._policies.items():
             if policy.exec.safe_bins and policy.exec.security == "full" and policy.allows("exec"):
                 log.warning('agent %s: safeBins has no effect without tools.exec.security: "allowlist"', id)
@@ -63,13 +66,13 @@ class Toolbox:
 
     def offer(self, turn: Turn) -> Offer:
         """What a run of this turn may use. Waits, for a while, for MCP servers that are starting."""
-        agent, policy = self._in_force(turn.agent)
+        agent, policy = self._for(turn)
         external: tuple[Tool, ...] = ()
         if self._settings.mcp_servers and policy.may_allow_mcp:
             self.start()
             self._mcp.wait_ready(max(self._patience_ends - time.monotonic(), 0))
             external = tuple(self._mcp.tools())
-        key = (agent.id, turn.stateless, turn.admin)
+        key = (agent.id, turn.stateless, turn.admin, *((turn.model, turn.identity) if policy.is_special else ()))
         known = self._offers.get(key)
         if known is None or known[0] != external:
             tools = {
@@ -78,6 +81,8 @@ class Toolbox:
                 if policy.allows(tool.name, tool.full_name)
             }
             offer = Offer(tools, tuple(map(_on_the_wire, tools.values())), _label(policy, tools))
+            if len(self._offers) >= MOST_OFFERS:
+                self._offers.clear()
             known = self._offers[key] = external, offer
         return known[1]
 
@@ -92,7 +97,7 @@ class Toolbox:
 
     def withheld(self, turn: Turn) -> dict[str, Refusal]:
         """The tools that there are but not for a run of this turn, by name, and why."""
-        _, policy = self._in_force(turn.agent)
+        _, policy = self._for(turn)
         beyond: dict[str, Refusal] = {}
         if turn.stateless:
             beyond |= dict.fromkeys((tool.name for tool in own_session_tools()), OUTSIDE_SESSIONS)
@@ -127,6 +132,13 @@ class Toolbox:
         """A reload may have changed or removed the agent since the request came."""
         agent = self._settings.agents.get(agent.id, agent)
         return agent, self._policies.get(agent.id) or Policy(self._settings.tools, agent.tools)
+
+    def _for(self, turn: Turn) -> tuple[Agent, Policy]:
+        """The same for the models that may answer a turn, and its caller."""
+        agent, policy = self._in_force(turn.agent)
+        if policy.is_special:
+            policy = Policy(self._settings.tools, agent.tools, turn.model or agent.model, turn.identity)
+        return agent, policy
 
     def _tools(self, agent: Agent, turn: Turn, policy: Policy) -> Iterator[Tool]:
         yield from self._own(agent, policy)

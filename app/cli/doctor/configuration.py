@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from app.agents.tools.policy import unknown_names
+from app.agents.tools.policy import name_warnings
 from app.cli.doctor.finding import FAIL, OK, WARN, Finding, Installation
 from app.config import ConfigError, load
 
@@ -26,8 +26,8 @@ def configuration(installation: Installation) -> Iterator[Finding]:
             for fault in error.faults:
                 yield Finding("configuration", FAIL, str(fault))
         return
-    for who, name in unknown_names(settings):
-        yield Finding("tools", WARN, f"{who}: there is no tool {name!r}; the name has no effect")
+    for warning in name_warnings(settings):
+        yield Finding("tools", WARN, warning)
     if settings.warnings:
         remedy = "`.venv/bin/python -m app config validate` shows them"
         yield Finding("configuration", WARN, f"{settings.path} is valid, warnings: {len(settings.warnings)}; {remedy}")

@@ -79,7 +79,7 @@ def _agent(call: Call) -> dict[str, Any]:
         given["idempotencyKey"],
         seconds=given.get("timeout"),
         instructions=given.get("extraSystemPrompt", ""),
-        model=model_named(call, given["model"], given.get("provider")) if given.get("model") else None,
+        model=model_named(call, agent, given["model"], given.get("provider")) if given.get("model") else None,
     )
     if (run := begun.run) is None:
         return _completed(given["idempotencyKey"], begun.ended)

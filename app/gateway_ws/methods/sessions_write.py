@@ -133,7 +133,7 @@ def _create(call: Call) -> dict[str, Any]:
     else:
         agent = agent_of(settings, given.get("agentId", settings.default_agent))
         key = f"agent:{agent.id}:dashboard:{_new_name(given.get('idempotencyKey'))}"
-    model = _model(call)
+    model = _model(call, agent)
     info, _ = services.sessions.create(key, agent.id, given.get("label") or given.get("displayName"), model)
     return {"ok": True, "key": key, "sessionId": info.session_id, "entry": row(services, info), "runStarted": False}
 
@@ -152,7 +152,7 @@ def _patch(call: Call) -> dict[str, Any]:
     if "label" in given:
         values["label"] = given["label"] or None
     if "model" in given:
-        values["model"] = _model(call)
+        values["model"] = _model(call, agent)
     info = services.sessions.patch(key, agent.id, values, session_id=given.get("expectedSessionId"))
     entry = row(services, info)
     resolved = {"modelProvider": entry.get("modelProvider"), "model": entry.get("model")}
@@ -203,10 +203,10 @@ def _named(call: Call, *, writable: bool = False) -> tuple[Agent, str]:
     return resolve(settings, call.params["key"], call.params.get("agentId"), param="key", writable=writable)
 
 
-def _model(call: Call) -> str | None:
+def _model(call: Call, agent: Agent) -> str | None:
     """The ``provider/model`` that the session is to ask, None for the agent's. Raises Forbidden, InvalidRequest."""
     wanted = call.params.get("model")
-    return model_named(call, wanted).primary if wanted else None
+    return model_named(call, agent, wanted).primary if wanted else None
 
 
 def _end_runs(services: Services, key: str, why: str) -> None:

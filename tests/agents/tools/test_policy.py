@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from app.agents.tools.policy import GROUPS, PROFILES, Policy, unknown_names
-from app.config.settings import Exec, McpServer, Tools
+from app.agents.tools.policy import GROUPS, PROFILES, Policy, name_warnings
+from app.config.settings import Exec, Limit, McpServer, Tools
 from tests.agents.scene import MAIN, settings
 
 BUILT_IN = [name for group, names in GROUPS.items() if group != "group:mcp" for name in names]
@@ -157,19 +157,32 @@ def test_the_shorter_time_holds(gateway: int | None, agent: int | None, expected
 
 
 def test_unknown_names_are_told() -> None:
-    """With who wrote them; groups, patterns, OpenClaw's names and tools of servers are none."""
+    """With who wrote them; groups, patterns, OpenClaw's groups that deny and tools of servers are none."""
     good = ("READ", "group:fs", "bash", "se*", "github__create", "*")
     agent = replace(MAIN, tools=Tools(allow=("reed", *good), also_allow=("group:nothing",)))
-    found = list(unknown_names(replace(settings(agent), tools=Tools(deny=("browser", "browser")))))
-    assert found == [("tools", "browser"), ("agent main", "reed"), ("agent main", "group:nothing")]
+    denied = ("shell", "shell", "bundle-mcp", "group:openclaw")
+    assert list(name_warnings(replace(settings(agent), tools=Tools(deny=denied)))) == [
+        "tools: there is no tool 'shell', so nothing is denied by that name; commands are run by exec",
+        "agent main: there is no tool 'reed'; the name has no effect",
+        "agent main: there is no tool 'group:nothing'; the name has no effect",
+    ]
+
+
+def test_tools_of_openclaw_are_told_together() -> None:
+    """A file may name many of them: that is one line, whoever names them, limits too."""
+    limit = Limit("tools.byProvider.p", deny=("cron",))
+    agent = replace(MAIN, tools=Tools(allow=("read", "memory_search"), deny=("Browser",)))
+    assert list(name_warnings(replace(settings(agent), tools=Tools(deny=("browser",), limits=(limit,))))) == [
+        "policies name tools of OpenClaw's that there are not here: browser, cron, memory_search, Browser"
+    ]
 
 
 def test_a_pattern_for_tools_of_servers_is_not_unknown() -> None:
     """What the servers offer isn't known before they run."""
     agent = replace(MAIN, tools=Tools(allow=("github*",)))
     alone = settings(agent)
-    assert list(unknown_names(alone)) == [("agent main", "github*")]
-    assert list(unknown_names(replace(alone, mcp_servers={"github": McpServer("github", command="x")}))) == []
+    assert list(name_warnings(alone)) == ["agent main: there is no tool 'github*'; the name has no effect"]
+    assert list(name_warnings(replace(alone, mcp_servers={"github": McpServer("github", command="x")}))) == []
 
 
 # Any policy.

@@ -140,9 +140,9 @@ def test_an_agent_that_a_reload_removed(tmp_path: Path) -> None:
 
 def test_typing_errors_are_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """When the settings come into force, not with every run."""
-    box = Toolbox(with_tools(Tools("full", deny=("browser",)), tmp_path))
+    box = Toolbox(with_tools(Tools("full", deny=("brovser",)), tmp_path))
     box.offer(turn())
-    assert caplog.text.count("'browser'") == 1
+    assert caplog.text.count("'brovser'") == 1
 
 
 def test_what_is_not_offered_has_a_reason(tmp_path: Path) -> None:

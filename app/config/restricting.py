@@ -1,0 +1,214 @@
+"""Keys that narrow what an agent, a tool, a caller or a peer may do, and how each is treated: never ignored.
+
+A row is a key, ``*`` for any name; it stands for what is below it, where that has no
+row of its own. ``tools.…`` stands for the same keys of an agent's tools, ``agents.defaults.…`` for those of each agent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from types import MappingProxyType
+from typing import Any
+
+from app.config.faults import ABSENT, KeyPath, Report
+
+Data = Mapping[str, Any]
+
+
+class Treatment(Enum):
+    EXACT = "obeyed"
+    STRICTER = "something narrower is done, and the warning says so"
+    REFUSE = "the start is refused"
+    SAFE = "ignored: there is nothing here that it could narrow"
+
+
+EXACT, STRICTER, REFUSE, SAFE = Treatment.EXACT, Treatment.STRICTER, Treatment.REFUSE, Treatment.SAFE
+
+TREATMENTS: Mapping[str, Treatment] = MappingProxyType(
+    {
+        "tools.profile": STRICTER,  # messaging is less here
+        "tools.allow": EXACT,
+        "tools.alsoAllow": EXACT,
+        "tools.deny": EXACT,
+        "tools.byProvider": STRICTER,  # of all models that may answer a run
+        "tools.toolsBySender": STRICTER,
+        "tools.sandbox": STRICTER,
+        "tools.subagents": SAFE,
+        "tools.elevated": SAFE,
+        "tools.fs": STRICTER,
+        "tools.web": SAFE,
+        "tools.web.fetch.enabled": EXACT,
+        "tools.web.fetch.ssrfPolicy": SAFE,
+        "tools.web.fetch.ssrfPolicy.blockedHostnames": REFUSE,
+        "tools.agentToAgent": SAFE,
+        "tools.sessions": STRICTER,
+        "tools.sessions_spawn": SAFE,
+        "tools.loopDetection": SAFE,
+        "tools.message": SAFE,
+        "tools.media": SAFE,
+        "tools.links": SAFE,
+        "tools.github": SAFE,
+        "tools.codeMode": SAFE,
+        "tools.swarm": SAFE,
+        "tools.exec": SAFE,
+        "tools.exec.mode": STRICTER,
+        "tools.exec.security": EXACT,
+        "tools.exec.ask": STRICTER,
+        "tools.exec.host": STRICTER,
+        "tools.exec.strictInlineEval": STRICTER,
+        "tools.exec.safeBins": EXACT,
+        "tools.exec.safeBinProfiles": STRICTER,
+        "tools.exec.timeoutSeconds": EXACT,
+        "agents.defaults.sandbox": STRICTER,
+        "agents.defaults.models": EXACT,
+        "agents.defaults.modelPolicy": EXACT,
+        "agents.defaults.subagents": SAFE,
+        "agents.defaults.maxConcurrent": EXACT,
+        "agents.defaults.timeoutSeconds": STRICTER,
+        "agents.defaults.contextTokens": EXACT,
+        "agents.defaults.skills": SAFE,
+        "agents.defaults.groupChat": SAFE,
+        "agents.defaults.contextPruning": SAFE,
+        "agents.defaults.memory": SAFE,
+        "agents.defaults.memorySearch": SAFE,
+        "agents.defaults.heartbeat": SAFE,
+        "agents.defaults.compaction": SAFE,
+        "gateway.bind": EXACT,
+        "gateway.customBindHost": EXACT,
+        "gateway.tls": REFUSE,
+        "gateway.auth": EXACT,
+        "gateway.auth.allowTailscale": SAFE,
+        "gateway.auth.identityScopes": REFUSE,
+        "gateway.auth.trustedProxy.cloudflareAccessOidc": REFUSE,
+        "gateway.auth.trustedProxy.deviceAutoApprove": SAFE,
+        "gateway.roles": REFUSE,
+        "gateway.trustedProxies": EXACT,
+        "gateway.allowRealIpFallback": SAFE,
+        "gateway.tools": SAFE,
+        "gateway.controlUi": SAFE,
+        "gateway.controlUi.allowedOrigins": EXACT,
+        "gateway.http.endpoints.chatCompletions": EXACT,
+        "gateway.http.endpoints.responses": SAFE,
+        "gateway.nodes": SAFE,
+        "gateway.terminal": SAFE,
+        "gateway.portals": SAFE,
+        "gateway.cliAgents": SAFE,
+        "gateway.push": SAFE,
+        "gateway.remote": SAFE,
+        "gateway.tailscale": SAFE,
+        "gateway.webchat": SAFE,
+        "gateway.reload": EXACT,
+        "session.sendPolicy": REFUSE,
+        "session.dmScope": SAFE,
+        "session.groupScope": SAFE,
+        "session.scope": SAFE,
+        "session.identityLinks": SAFE,
+        "session.resetByType": SAFE,
+        "session.resetByChannel": SAFE,
+        "sharing": SAFE,
+        "commands": SAFE,
+        "approvals": SAFE,
+        "security": SAFE,
+        "plugins": SAFE,
+        "hooks": SAFE,
+        "browser": SAFE,
+        "acp": SAFE,
+        "cron": SAFE,
+        "discovery": SAFE,
+        "broadcast": SAFE,
+        "accessGroups": SAFE,
+        "nodeHost": SAFE,
+        "channels": SAFE,
+        "skills": SAFE,
+        "logging.redactPatterns": EXACT,
+        "logging.redactSensitive": SAFE,
+        "mcp.servers.*.enabled": EXACT,
+        "mcp.servers.*.toolFilter": EXACT,
+        "mcp.servers.*.sslVerify": SAFE,
+        "mcp.servers.*.codex": SAFE,
+        "models.mode": EXACT,
+        "models.providers.*.request": SAFE,
+        "models.providers.*.request.proxy": REFUSE,
+        "models.providers.*.request.tls": REFUSE,
+        "proxy": REFUSE,
+    }
+)
+
+_NO_PEOPLE = "nothing, because nothing here tells people apart in that way"
+
+
+def refuse_unheld(document: Data, report: Report) -> None:
+    """Report each key that limits what this gateway does not limit, where the file sets it. document: as written."""
+    for path, value, allowed in _unheld(document):
+        report.add(path, allowed, None if isinstance(value, bool | str | int) else "a setting")
+
+
+def _unheld(document: Data) -> Iterator[tuple[KeyPath, Any, str]]:
+    gateway = _object(document, "gateway")
+    tls = _object(gateway, "tls").get("enabled", False)
+    if tls is not False:
+        yield ("gateway", "tls", "enabled"), tls, "false, with TLS in a proxy before this gateway"
+    if gateway.get("roles"):
+        yield ("gateway", "roles"), gateway["roles"], f"{_NO_PEOPLE}; whoever has the secret may do all"
+    auth = _object(gateway, "auth")
+    if auth.get("identityScopes") and auth.get("mode") == "trusted-proxy":
+        yield (
+            ("gateway", "auth", "identityScopes"),
+            auth["identityScopes"],
+            f"{_NO_PEOPLE}; users of a proxy may do all",
+        )
+    if oidc := _object(auth, "trustedProxy").get("cloudflareAccessOidc"):
+        where: KeyPath = ("gateway", "auth", "trustedProxy", "cloudflareAccessOidc")
+        yield where, oidc, "nothing: the proxy's tokens are not verified here; requiredHeaders are checked"
+    yield from _send_policy(_object(_object(document, "session"), "sendPolicy"))
+    for path, tools in _all_tools(document):
+        blocked = _object(_object(_object(tools, "web"), "fetch"), "ssrfPolicy").get("blockedHostnames")
+        if blocked:
+            where = (*path, "web", "fetch", "ssrfPolicy", "blockedHostnames")
+            yield where, blocked, 'nothing: hosts are not blocked by name here; tools.deny: ["web_fetch"] blocks all'
+    for name, provider in _object(_object(document, "models"), "providers").items():
+        request = _object(provider, "request")
+        for key in ("proxy", "tls"):
+            if request.get(key):
+                where = ("models", "providers", name, "request", key)
+                allowed = (
+                    "nothing: requests would leave another way; HTTPS_PROXY of the gateway's environment is obeyed"
+                )
+                yield where, request[key], allowed
+    proxy = _object(document, "proxy")
+    if proxy and proxy.get("enabled") is not False:
+        allowed = "enabled: false: requests would leave past it; HTTPS_PROXY of the gateway's environment is obeyed"
+        yield ("proxy",), proxy, allowed
+
+
+def _send_policy(policy: Data) -> Iterator[tuple[KeyPath, Any, str]]:
+    path: KeyPath = ("session", "sendPolicy")
+    allowed = (
+        "nothing: who may send is decided by who has the secret; only rules for channels and kinds of chats may stand"
+    )
+    if policy.get("default", "allow") != "allow":
+        yield (*path, "default"), policy["default"], allowed
+    rules = policy.get("rules")
+    for index, rule in enumerate(rules if isinstance(rules, list) else ()):
+        match = _object(rule, "match")
+        if isinstance(rule, Mapping) and rule.get("action") != "allow" and not {"channel", "chatType"} & match.keys():
+            yield (*path, "rules", index), rule, allowed
+
+
+def _all_tools(document: Data) -> Iterator[tuple[KeyPath, Data]]:
+    """Every section ``tools``: the gateway's, the agents' and that of their defaults."""
+    yield ("tools",), _object(document, "tools")
+    agents = _object(document, "agents")
+    yield ("agents", "defaults", "tools"), _object(_object(agents, "defaults"), "tools")
+    for name, agent in _object(agents, "entries").items():
+        yield ("agents", "entries", name, "tools"), _object(agent, "tools")
+    listed = agents.get("list")
+    for index, agent in enumerate(listed if isinstance(listed, list) else ()):
+        yield ("agents", "list", index, "tools"), _object(agent, "tools")
+
+
+def _object(owner: Any, key: str) -> Data:
+    """The object at a key, an empty one where there is none. What is no object is for the schema to say."""
+    value = owner.get(key, ABSENT) if isinstance(owner, Mapping) else ABSENT
+    return value if isinstance(value, Mapping) else {}

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from app.config.reading import FileState
+
 LOCAL_MODEL = "local/smollm2-135m"
 MAIN_AGENT = "main"
 
@@ -319,6 +321,7 @@ class Settings:
     """Everything, with where it came from.
 
     agents: by id, in the file's order. providers: by id. warnings: lines to log once after a load.
+    env_secrets: of ``env`` and ``.env``, for no log to show. files: all that the load looked at, as it was then.
     """
 
     path: Path
@@ -334,6 +337,8 @@ class Settings:
     logging: Logging = Logging()
     redis_url: str | None = field(default=None, repr=False)
     warnings: tuple[str, ...] = ()
+    env_secrets: tuple[str, ...] = field(default=(), repr=False)
+    files: Mapping[Path, FileState] = field(default_factory=lambda: MappingProxyType({}), repr=False, compare=False)
 
     @property
     def uses_local_model(self) -> bool:

@@ -75,7 +75,13 @@ def test_an_openclaw_file_starts(place: Place) -> None:
     assert all("\n" not in line for line in settings.warnings)
     without_effect = "gateway.http.endpoints.responses.enabled, gateway.controlUi.enabled, gateway.controlUi.basePath"
     assert unsupported.endswith(f"without effect: {without_effect}")
-    for ignored in ("channels", "gateway.tailscale", "agents.defaults.heartbeat", "agents.list[1].sandbox", "env"):
+    for ignored in (
+        "channels",
+        "gateway.tailscale",
+        "agents.defaults.heartbeat",
+        "agents.list[1].sandbox",
+        "env.shellEnv",
+    ):
         assert f"{ignored}," in warning or f"{ignored};" in warning
     assert 'gateway.bind "tailnet" by "loopback"' in warning
     assert 'tools.profile "messaging" by "minimal"' in warning

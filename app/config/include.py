@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -19,7 +18,6 @@ MAX_LEVELS = 10
 MAX_FILES = 64
 _MAX_NESTING = 32  # of the whole, as of one text: whatever walks it may call itself
 
-_NO_NAME = re.compile(r"[\0\ud800-\udfff]")  # no file is called so
 _MAX_TWICE = 100  # names that are told of one text
 
 _ALLOWED = "the path of a file, or a list of such"
@@ -139,7 +137,7 @@ class Composition:
                 place += f" ({source.name}:{source.line((*own, index) if several else own)})"
             if self._included > MAX_FILES:
                 return  # the one too many is told; the rest would only be more of the same
-            if isinstance(name, str) and name and _NO_NAME.search(name) is None:
+            if isinstance(name, str) and name and "\0" not in name:
                 yield name, place
             else:
                 found = shown(name) if isinstance(name, str) else kind(name)

@@ -20,6 +20,8 @@ _MODES = ("json", "singleValue")
 
 def filled_in(text: str, lookup: Callable[[str], str | None]) -> str | None:
     """A text with what its ``${NAME}`` stand for; ``None`` when one of them stands for nothing."""
+    if "${" not in text:
+        return text
     complete = True
 
     def value(match: re.Match[str]) -> str:

@@ -130,7 +130,7 @@ def read_tree(text: str) -> Tree:
 def names_twice(text: str) -> Iterator[tuple[KeyPath, int, int]]:
     """(path, place, first place) of each name that stands in its object a second time. text: valid.
 
-    Without a tree, which takes three times as long: this is done at each load.
+    Without a tree, which nobody needs otherwise at a load.
     """
     owners: list[dict[str, int] | None] = []  # of each open object where its names stand, None for an array
     path: list[str | int] = []

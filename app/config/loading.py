@@ -94,7 +94,12 @@ def _checked(text: str | None, name: str, environment: Environment, files: Files
     settings = assemble(data, environment, warnings)
     given = (*dotenv.variables.items(), *variables.items())
     secrets = {value.strip() for name, value in given if looks_secret(name)} - {""}
-    return replace(settings, agents=_guarded(settings, files), env_secrets=tuple(sorted(secrets)), files=files.states)
+    return replace(
+        settings,
+        agents=_guarded(settings, files),
+        env_secrets=tuple(sorted(secrets)),
+        files=MappingProxyType(files.states),
+    )
 
 
 def _composed(text: str, name: str, environment: Environment, files: FilesRead) -> Composition:

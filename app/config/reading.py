@@ -31,12 +31,14 @@ class FilesRead:
         try:
             # A pipe is opened without waiting for somebody who writes, only to find out that it is one.
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            with os.fdopen(descriptor, "rb") as stream:
-                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                    raise Unreadable("is not a regular file")
-                content = stream.read(limit + 1)
+            try:
+                _check_regular(os.fstat(descriptor).st_mode)
+                with os.fdopen(descriptor, "rb", closefd=False) as stream:
+                    content = stream.read(limit + 1)
+            finally:
+                os.close(descriptor)
         except OSError as error:
-            raise Unreadable(_reason(error)) from error
+            raise Unreadable(f"can't be read: {error.strerror}") from error
         except ValueError:  # a NUL in the path
             raise Unreadable("has a name that no file can have") from None
         if len(content) > limit:
@@ -65,8 +67,8 @@ def is_missing(error: Unreadable) -> bool:
     return isinstance(error.__cause__, FileNotFoundError | NotADirectoryError)
 
 
-def _reason(error: OSError) -> str:
-    # os.fdopen itself refuses a folder, in words of its own.
-    if error.errno == errno.EISDIR:
-        return "can't be read: Is a directory"
-    return f"can't be read: {error.strerror}"
+def _check_regular(mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise Unreadable(f"can't be read: {os.strerror(errno.EISDIR)}")
+    if not stat.S_ISREG(mode):
+        raise Unreadable("is not a regular file")

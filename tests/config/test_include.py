@@ -1,6 +1,6 @@
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.config import check, read_text, redacted, with_value
+from app.config import check, parse_path, read_text, redacted, with_value
+from app.config.faults import value_at
 from app.config.include import Composition
 from app.config.reading import FilesRead
 from app.config.syntax import MAX_CHARACTERS
@@ -61,6 +62,43 @@ def test_an_include_alone_changes_nothing(tmp_path_factory: Any, document: Any) 
     assert composed(folder, {"$include": "part.json5"}) == {"part": document}
     assert composed(folder, {"$include": ["empty.json5"], "part": document}) == {"part": document}
     assert composed(folder, {"x": [{"$include": ["part.json5", "empty.json5"]}]}) == {"x": [{"part": document}]}
+
+
+def tagged(tag: str) -> st.SearchStrategy[Any]:
+    """Objects whose scalars say which file they are in."""
+    values = st.recursive(
+        st.integers(0, 9).map(lambda number: f"{tag}{number}"),
+        lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("xyz"), inner, max_size=2),
+        max_leaves=5,
+    )
+    return st.dictionaries(st.sampled_from("xyz"), values, max_size=3)
+
+
+def leaves(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    if isinstance(value, str):
+        yield path, value
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield from leaves(inner, (*path, key))
+
+
+@given(tagged("a"), tagged("b"), tagged("m"))
+def test_every_value_is_known_to_be_where_it_was_written(tmp_path_factory: Any, a: Any, b: Any, main: Any) -> None:
+    """However the files merge, of each value the file and its place there are told."""
+    folder = tmp_path_factory.getbasetemp()
+    (folder / "a.json5").write_text(json.dumps(a, indent=1))
+    (folder / "b.json5").write_text(json.dumps({"part": b, "$include": "a.json5"}, indent=1))
+    document = {"$include": "b.json5", **main, "part": {**main, "$include": "a.json5"}}
+    text = json.dumps(document, indent=1)
+    whole = Composition(text, folder / "openclaw.json", "openclaw.json", FilesRead())
+    names = {"a": "a.json5", "b": "b.json5", "m": "openclaw.json"}
+    for path, value in leaves(whole.document):
+        assert whole.file_of(path).name == names[value[0]]
+        where = whole.located(path)
+        if value[0] == "m":
+            assert value_at(document, parse_path(where)) == value
+        else:
+            line = int(where.removesuffix(")").rpartition(":")[2])
+            assert f'"{value}"' in (folder / names[value[0]]).read_text().splitlines()[line - 1]
 
 
 def test_includes_within_includes(place: Place) -> None:

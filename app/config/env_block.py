@@ -36,9 +36,8 @@ def variables_of(document: dict[str, Any], environment: Environment, report: Rep
         if not isinstance(block["shellEnv"], dict):
             report.add((KEY, "shellEnv"), "an object")
         report.ignored.append(f"{KEY}.shellEnv")
-    found = dict(_entries(own, (KEY,), report)) | dict(_entries(inner, (KEY, "vars"), report))
-    filled = {name: filled_in(value, environment.get) for name, value in found.items()}
-    return {name: value for name, value in filled.items() if value is not None}
+    entries = (*_entries(own, (KEY,), report), *_entries(inner, (KEY, "vars"), report))
+    return {name: filled for name, value in entries if (filled := filled_in(value, environment.get)) is not None}
 
 
 def _entries(block: dict[str, Any], path: KeyPath, report: Report) -> Iterator[tuple[str, str]]:

@@ -86,18 +86,15 @@ def _checked(text: str | None, name: str, environment: Environment, files: Files
     check_rules(data, environment, report)
     if report.faults:
         raise ConfigError(*report.faults.values())
-    written = known | {ENV: document.get(ENV, {})}
-    open_to_read = {whole.file_of(path) for path in literal_secrets(written)} if text is not None else set()
+    holding = {whole.file_of(path) for path in literal_secrets(known | {ENV: document.get(ENV, {})})}
     if any(looks_secret(name) and value for name, value in dotenv.variables.items()):
-        open_to_read.add(environment.state_dir / DOTENV)
-    warnings = (*_warnings(environment, text is not None, open_to_read, report), *unsupported(resolved))
+        holding.add(environment.state_dir / DOTENV)
+    warnings = (*_warnings(environment, text is not None, holding, report), *unsupported(resolved))
     settings = assemble(data, environment, warnings)
-    given = (*dotenv.variables.items(), *variables.items())
-    secrets = {value.strip() for name, value in given if looks_secret(name)} - {""}
     return replace(
         settings,
         agents=_guarded(settings, files),
-        env_secrets=tuple(sorted(secrets)),
+        env_secrets=_secrets(dotenv.variables, variables),
         files=MappingProxyType(files.states),
     )
 
@@ -107,6 +104,12 @@ def _composed(text: str, name: str, environment: Environment, files: FilesRead) 
     if lone := _LONE_SURROGATE.search(text):
         raise ConfigError(Fault(name, f"found half a character at {lone.start()}; allowed: Unicode text"))
     return Composition(text, environment.config_path, name, files)
+
+
+def _secrets(*given: Mapping[str, str]) -> tuple[str, ...]:
+    """The values whose names look secret, those included that others win over: somebody has them in use."""
+    found = {value.strip() for variables in given for name, value in variables.items() if looks_secret(name)}
+    return tuple(sorted(found - {""}))
 
 
 def _guarded(settings: Settings, files: FilesRead) -> Mapping[str, Agent]:
@@ -130,8 +133,8 @@ def read_text(environment: Environment) -> str | None:
         raise ConfigError(Fault(str(path), f"not UTF-8 text at byte {error.start}")) from None
 
 
-def _warnings(environment: Environment, exists: bool, secret: set[Path], report: Report) -> Iterator[str]:
-    """secret: files that secrets are written out in."""
+def _warnings(environment: Environment, exists: bool, holding: set[Path], report: Report) -> Iterator[str]:
+    """holding: files that secrets are written out in."""
     path, state_dir = environment.config_path, environment.state_dir
     if not exists:
         yield f"{path} doesn't exist: the defaults apply"
@@ -142,7 +145,7 @@ def _warnings(environment: Environment, exists: bool, secret: set[Path], report:
         parts.append(f"replaced {', '.join(report.replaced)}")
     if parts:
         yield f"{path} has OpenClaw settings that this gateway doesn't use: {'; '.join(parts)}"
-    for file in sorted(secret):
+    for file in sorted(holding):
         if _open_to_others(file, stat.S_IRGRP | stat.S_IROTH):
             yield f"{file} holds a secret and other users can read it: chmod 600 {shlex.quote(str(file))}"
     if _open_to_others(state_dir, stat.S_IRWXG | stat.S_IRWXO):

@@ -88,6 +88,7 @@ def test_a_token_in_env_is_enough(place: Place) -> None:
 def test_variables_may_name_others(place: Place) -> None:
     """${NAME} in a value is the process's or .env's; a value that can't be filled in is absent until it is needed."""
     assert prompt(place, {"A": "<${B}>"}, B="b") == "<b>"
+    assert prompt(place, {"A": "a", "vars": {"A": "${MISSING}"}}) == "a"
     assert place.load({"env": {"UNUSED": "${MISSING}"}})
     (line,) = place.faults({**PROMPT, "env": {"A": "${MISSING}"}})
     assert "environment variable A to be set" in line

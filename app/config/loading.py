@@ -114,7 +114,7 @@ def _secrets(*given: Mapping[str, str]) -> tuple[str, ...]:
 
 def _guarded(settings: Settings, files: FilesRead) -> Mapping[str, Agent]:
     """The agents, to whose tools every file that the configuration was made of is as shut as the file itself."""
-    more = tuple(path for path in files.states if path != settings.path and settings.state_dir not in path.parents)
+    more = tuple(path for path in files.states if path != settings.path)
     return MappingProxyType(
         {id: replace(agent, private=(*agent.private, *more)) for id, agent in settings.agents.items()}
     )

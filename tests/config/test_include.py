@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.agents.tools.confinement import Confinement
 from app.config import check, parse_path, read_text, redacted, with_value
 from app.config.faults import value_at
 from app.config.include import Composition
@@ -274,3 +275,4 @@ def test_tools_may_not_touch_what_is_included(tmp_path: Path) -> None:
         {"$include": "base.json5"}, OPENCLAW_GATEWAY_TOKEN=TOKEN, OPENCLAW_CONFIG_PATH=str(place.file)
     )
     assert tmp_path / "base.json5" in settings.agents["main"].private
+    assert tmp_path / "base.json5" in Confinement.of(settings).files

@@ -23,6 +23,7 @@ from app.config import (
     load,
     parse_path,
     read_environment,
+    with_names_once,
     with_value,
     without,
 )
@@ -94,7 +95,11 @@ def set_value(path: str, value: str, address: Address, as_json: bool) -> None:
         given = pyjson5.decode(value)
     except pyjson5.Json5DecoderException:
         given = value
-    _change(address, lambda text: with_value(text, where, given), f"{path} is set", path, as_json)
+
+    def change(text: str) -> str:
+        return with_value(with_names_once(text, where), where, given)
+
+    _change(address, change, f"{path} is set", path, as_json)
 
 
 @config.command(epilog="Example:\n\n  python -m app config unset gateway.port")

@@ -1,6 +1,6 @@
 """The configuration: the file and the environment, checked and frozen; watched while the gateway runs."""
 
-from app.config.document import EMPTY, merged, parse_path, with_value, without
+from app.config.document import EMPTY, merged, parse_path, with_names_once, with_value, without
 from app.config.environment import Environment, read_environment
 from app.config.faults import ConfigError, Fault
 from app.config.json_schema import config_schema
@@ -75,6 +75,7 @@ __all__ = [
     "redacted",
     "redacted_parsed",
     "restored",
+    "with_names_once",
     "with_value",
     "without",
     "write",

@@ -58,6 +58,25 @@ def with_value(text: str, path: KeyPath, value: Any) -> str:
     return replaced(text, layout.exchange(node, value))
 
 
+def with_names_once(text: str, path: KeyPath) -> str:
+    """``text`` where each name on the way to a path stands once: of those that stand twice, that which counts.
+
+    ``check`` refuses names that stand twice, so this comes before a change that shall mend one. Raises ConfigError for
+    text that is no JSON5 object.
+    """
+    tree = read_tree(text)
+    layout = Layout(tree)
+    edits: list[Edit] = []
+    node: Node | None = tree.root
+    for step in path:
+        item = node.item(step) if node else None
+        if node is None or item is None:
+            break
+        edits += layout.change(node, (), [twin for twin in node.items or () if twin.key == item.key and twin != item])
+        node = item.node
+    return replaced(text, edits)
+
+
 def without(text: str, path: KeyPath) -> str:
     """``text`` without the value at a path and its name. Raises ConfigError when there is none."""
     tree = read_tree(text)

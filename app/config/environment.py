@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
 from app.config.faults import Fault
+
+_TOKEN, _PASSWORD = "OPENCLAW_GATEWAY_TOKEN", "OPENCLAW_GATEWAY_PASSWORD"
+_PORT = "OPENCLAW_GATEWAY_PORT"
 
 _NEEDED_BY_CHILDREN = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME")
 
@@ -45,37 +48,57 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
     given = MappingProxyType(dict(os.environ if variables is None else variables))
     faults: list[Fault] = []
 
-    def text(name: str) -> str | None:
-        return given.get(name, "").strip() or None
-
     def path(name: str, default: Path) -> Path:
-        value = text(name)
+        value = _text(given, name)
         try:
             return Path(value).expanduser().absolute() if value else default.expanduser()
         except RuntimeError:  # no home folder for this user, as in some containers
             faults.append(Fault(name, "the home folder is not known; set this variable to an absolute path"))
             return default
 
-    def number(name: str, low: int, high: int) -> int | None:
-        value = text(name)
-        if value is None:
-            return None
-        if value.isascii() and value.isdigit() and len(value) < 10 and low <= int(value) <= high:
-            return int(value)
-        faults.append(Fault.of(name, value, f"an integer from {low} to {high}"))
-        return None
-
     state_dir = path("OPENCLAW_STATE_DIR", Path("~/.openclaw"))
     return Environment(
         state_dir=state_dir,
         config_path=path("OPENCLAW_CONFIG_PATH", state_dir / "openclaw.json"),
-        token=text("OPENCLAW_GATEWAY_TOKEN"),
-        password=text("OPENCLAW_GATEWAY_PASSWORD"),
-        port=number("OPENCLAW_GATEWAY_PORT", 1, 65_535),
-        web_concurrency=number("WEB_CONCURRENCY", 1, 10_000),
+        token=_text(given, _TOKEN),
+        password=_text(given, _PASSWORD),
+        port=_number(given, _PORT, 1, 65_535, faults),
+        web_concurrency=_number(given, "WEB_CONCURRENCY", 1, 10_000, faults),
         variables=given,
         faults=tuple(faults),
     )
+
+
+def supplemented(environment: Environment, variables: Mapping[str, str]) -> Environment:
+    """The environment with these for the variables that it lacks; ``os.environ`` and what it starts stay without.
+
+    Where state and file are, and how many processes there are, is not to be had in this way.
+    """
+    lacking = {name: value for name, value in variables.items() if not environment.variables.get(name, "").strip()}
+    merged = MappingProxyType({**environment.variables, **lacking})
+    faults = [fault for fault in environment.faults if fault.where != _PORT]
+    return replace(
+        environment,
+        token=_text(merged, _TOKEN),
+        password=_text(merged, _PASSWORD),
+        port=_number(merged, _PORT, 1, 65_535, faults),
+        variables=merged,
+        faults=tuple(faults),
+    )
+
+
+def _text(variables: Mapping[str, str], name: str) -> str | None:
+    return variables.get(name, "").strip() or None
+
+
+def _number(variables: Mapping[str, str], name: str, low: int, high: int, faults: list[Fault]) -> int | None:
+    value = _text(variables, name)
+    if value is None:
+        return None
+    if value.isascii() and value.isdigit() and len(value) < 10 and low <= int(value) <= high:
+        return int(value)
+    faults.append(Fault.of(name, value, f"an integer from {low} to {high}"))
+    return None
 
 
 def environment_of_children() -> dict[str, str]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+from app.config.reading import FileState
 from app.config.secrecy import is_secret
 
 KeyPath = tuple[str | int, ...]
@@ -36,21 +39,27 @@ class Fault:
 
 
 class ConfigError(Exception):
-    """The configuration can't be used. ``faults`` names everything that is wrong with it."""
+    """The configuration can't be used. ``faults`` names everything that is wrong with it.
 
-    def __init__(self, *faults: Fault) -> None:
+    files: what a load has looked at before it gave up, to know when another try is worthwhile.
+    """
+
+    def __init__(self, *faults: Fault, files: Mapping[Path, FileState] = MappingProxyType({})) -> None:
         super().__init__("\n".join(map(str, faults)))
         self.faults = faults
+        self.files = files
 
 
 class Report:
     """Collects the faults and warnings of one load.
 
     document: the file as written. Findings are quoted from it, so what ``${NAME}`` stands for is never shown.
+    located: how a path of the document is told, where parts of it come from other files.
     """
 
-    def __init__(self, document: dict[str, Any]) -> None:
+    def __init__(self, document: dict[str, Any], located: Callable[[KeyPath], str] | None = None) -> None:
         self.document = document
+        self._located = located or dotted
         self.faults: dict[str, Fault] = {}
         self.ignored: list[str] = []
         self.replaced: list[str] = []
@@ -67,8 +76,9 @@ class Report:
         if found is None:
             value = self.at(path)
             found = kind(value) if is_secret(path) or _may_hold_secret(value, allowed) else shown(value)
-        where = dotted(self._written(path))
-        self.faults.setdefault(dotted(path), Fault(where, f"found {found}; allowed: {allowed}"))
+        if dotted(path) not in self.faults:
+            where = self._located(self.written(path))
+            self.faults[dotted(path)] = Fault(where, f"found {found}; allowed: {allowed}")
 
     def narrow(self, said: str) -> None:
         """Note once what is done in place of what a key asks for."""
@@ -87,7 +97,7 @@ class Report:
         """What the file has at a path, ``ABSENT`` when nothing."""
         return value_at(self.document, path)
 
-    def _written(self, path: KeyPath) -> KeyPath:
+    def written(self, path: KeyPath) -> KeyPath:
         """Where the file has what is read at this path."""
         for end in range(len(path), 0, -1):
             if (old := self.origins.get(path[:end])) is not None:

@@ -14,6 +14,7 @@ from marshmallow import EXCLUDE, Schema, fields, validate
 from app.config import fields as own
 from app.config import schemas, settings
 from app.config.faults import KeyPath
+from app.config.include import INCLUDE
 from app.config.keys import Tree, openclaw_keys
 from app.config.secrecy import is_secret
 
@@ -22,18 +23,42 @@ Document = dict[str, Any]
 _VARIABLE = {"$ref": "#/$defs/variable"}
 _REFERENCE = {"$ref": "#/$defs/reference"}
 _IGNORED = {"$ref": "#/$defs/ignored"}
+_INCLUDE: Document = {INCLUDE: {"$ref": "#/$defs/include"}}
+_SCALAR: Document = {"type": ["string", "number", "boolean"]}
+# Read beside the schema that ``load`` checks with, and with more freedom.
+_BESIDE: Document = {
+    "env": {
+        "description": "Variables that neither the process nor .env has; those in vars win",
+        "type": "object",
+        "properties": {
+            **_INCLUDE,
+            "vars": {"type": "object", "properties": _INCLUDE, "additionalProperties": {**_SCALAR, "writeOnly": True}},
+            "shellEnv": {**_IGNORED, "type": "object"},
+        },
+        "additionalProperties": {**_SCALAR, "writeOnly": True},
+    },
+    "secrets": {"description": "providers: files that references to secrets may name"},
+}
 _END = r"\Z"
 _DEFINITIONS = {
     "variable": {
         "description": "Text with ${NAME} in it, which stands for the environment variable",
         "type": "string",
-        "pattern": r"\$\{[A-Za-z_][A-Za-z0-9_]*\}",
+        "pattern": r"\$\{[A-Z_][A-Z0-9_]*\}",
     },
     "reference": {
         "description": "Where a secret is: an environment variable, or a file (relative to the state folder)",
         "type": "object",
-        "properties": {"source": {"enum": ["env", "file"]}, "id": {"type": "string", "minLength": 1}},
+        "properties": {
+            "source": {"enum": ["env", "file"]},
+            "provider": {"description": "For a file: an entry of secrets.providers", "type": "string"},
+            "id": {"description": "A variable, a file, or a JSON pointer into the provider's file", "type": "string"},
+        },
         "required": ["source", "id"],
+    },
+    "include": {
+        "description": "Files below this one's folder, whose objects are merged here before the keys beside this one",
+        "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
     },
     "ignored": {"description": "OpenClaw's; this gateway ignores it", "deprecated": True},
 }
@@ -75,14 +100,19 @@ def config_schema() -> Document:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "openclaw.json",
-        **_section(schemas.CONFIG, openclaw_keys(), ()),
+        **_whole(),
         "$defs": _DEFINITIONS,
     }
 
 
+def _whole() -> Document:
+    found = _section(schemas.CONFIG, openclaw_keys(), ())
+    return {**found, "properties": {**found["properties"], **_BESIDE}}
+
+
 def _section(schema: Schema, foreign: Tree, path: KeyPath) -> Document:
     defaults = _DEFAULTS.get(type(schema), {})
-    properties: Document = {key: _ignored(tree) for key, tree in foreign.items() if key not in ("*", "[]")}
+    properties: Document = _INCLUDE | {key: _ignored(tree) for key, tree in foreign.items() if key not in ("*", "[]")}
     required = []
     for name, field in schema.fields.items():
         key = str(field.data_key)
@@ -93,7 +123,8 @@ def _section(schema: Schema, foreign: Tree, path: KeyPath) -> Document:
         if field.required:
             required.append(key)
     found = {"type": "object", "properties": properties, "additionalProperties": schema.unknown == EXCLUDE}
-    return found | ({"required": required} if required else {})
+    # What must be there may be in an included file.
+    return found | ({"anyOf": [{"required": [INCLUDE]}, {"required": required}]} if required else {})
 
 
 def _value(field: fields.Field[Any], foreign: Tree, path: KeyPath) -> Document:
@@ -115,8 +146,12 @@ def _typed(field: fields.Field[Any], foreign: Tree, path: KeyPath) -> Document:
     if isinstance(field, own.Entries):
         assert field.value_field is not None
         values = _value(field.value_field, foreign.get("*", {}), (*path, "*"))
-        names = {"description": field.name_allowed, "pattern": f"^{field.name_pattern.pattern.removesuffix(_END)}$"}
-        return {"type": "object", "propertyNames": names, "additionalProperties": values}
+        names: Document = {
+            "description": field.name_allowed,
+            "pattern": f"^{field.name_pattern.pattern.removesuffix(_END)}$",
+        }
+        names = {"anyOf": [names, {"const": INCLUDE}]}
+        return {"type": "object", "propertyNames": names, "properties": _INCLUDE, "additionalProperties": values}
     if isinstance(field, own.AnyObject):
         return {"type": "object"}
     if isinstance(field, own.Flag):
@@ -155,5 +190,5 @@ def _below(tree: Tree) -> Document:
         return {"items": _below(tree["[]"])}
     if not tree:
         return {}
-    names = {key: _below(below) for key, below in tree.items() if key != "*"}
+    names = _INCLUDE | {key: _below(below) for key, below in tree.items() if key != "*"}
     return {"properties": names, "additionalProperties": _below(tree["*"]) if "*" in tree else False}

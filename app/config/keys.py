@@ -22,7 +22,7 @@ _OLDER = (
     *("whatsapp", "telegram", "discord", "slack", "signal", "imessage", "msteams"),
 )
 # Keys whose sections have no use here, wherever they stand.
-_NEUTRAL_SECTIONS = frozenset({"$schema", "meta", "wizard", "env"})
+_NEUTRAL_SECTIONS = frozenset({"$schema", "meta", "wizard"})
 # Values of keys that say what is so anyway.
 _NEUTRAL: Mapping[KeyPath, str] = MappingProxyType(
     {("gateway", "mode"): "local", ("models", "mode"): "merge", ("gateway", "tailscale", "mode"): "off"}

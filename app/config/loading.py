@@ -6,64 +6,82 @@ import os
 import re
 import shlex
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from marshmallow import ValidationError
 
 from app.config.assembly import assemble
-from app.config.environment import Environment
+from app.config.dotenv import FILE_NAME as DOTENV
+from app.config.dotenv import read_dotenv
+from app.config.env_block import KEY as ENV
+from app.config.env_block import variables_of
+from app.config.environment import Environment, supplemented
 from app.config.faults import ConfigError, Fault, Report
+from app.config.include import Composition
 from app.config.keys import keep_known
 from app.config.migrations import migrated
 from app.config.models import without_aliases
+from app.config.reading import FilesRead
 from app.config.references import References
 from app.config.restricting import refuse_unheld
 from app.config.rules import check_rules
 from app.config.schemas import CONFIG
-from app.config.secrecy import has_literal_secret
-from app.config.settings import Settings
-from app.config.syntax import check_length, parse
+from app.config.secrecy import literal_secrets, looks_secret
+from app.config.secret_files import SecretFiles
+from app.config.settings import Agent, Settings
+from app.config.syntax import check_length
 from app.config.unsupported import unsupported
 
+# Keys with a reader of their own. Of ``secrets`` only what a reference needs is looked at.
+_NOT_OURS = (ENV, "secrets")
 _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 def load(environment: Environment) -> Settings:
     """Read, check and freeze the configuration. Without a file the defaults and the environment are all.
 
-    Raises ConfigError with every fault of the file and the environment.
+    Raises ConfigError with every fault of the files and the environment.
     """
+    files = FilesRead()
     path = environment.config_path
-    text = read_text(environment)
-    if text is None and not (environment.token or environment.password or environment.faults):
-        remedy = "not found; run `.venv/bin/python -m app onboard` to write one, or set OPENCLAW_GATEWAY_TOKEN"
-        raise ConfigError(Fault(str(path), remedy))
-    return _checked(text, str(path), environment)
+    files.note(path)
+    try:
+        return _checked(read_text(environment), str(path), environment, files)
+    except ConfigError as error:
+        raise ConfigError(*error.faults, files=files.states) from None
 
 
 def check(text: str, environment: Environment) -> Settings:
     """What ``load`` would make of a file with this text. Raises ConfigError with every fault."""
-    name = environment.config_path.name
-    check_length(text, name)
-    if lone := _LONE_SURROGATE.search(text):
-        raise ConfigError(Fault(name, f"found half a character at {lone.start()}; allowed: Unicode text"))
-    return _checked(text, name, environment)
+    return _checked(text, environment.config_path.name, environment, FilesRead())
 
 
-def _checked(text: str | None, name: str, environment: Environment) -> Settings:
+def _checked(text: str | None, name: str, environment: Environment, files: FilesRead) -> Settings:
+    """name: the text's in faults."""
+    dotenv = read_dotenv(environment.state_dir / DOTENV, files)
+    environment = supplemented(environment, dotenv.variables)
+    outside = (*environment.faults, *dotenv.faults)
+    if text is None and not (environment.token or environment.password or outside):
+        remedy = "not found; run `.venv/bin/python -m app onboard` to write one, or set OPENCLAW_GATEWAY_TOKEN"
+        raise ConfigError(Fault(name, remedy))
     try:
-        document = {} if text is None else parse(text, name)
+        whole = _composed("{}" if text is None else text, name, environment, files)
     except ConfigError as error:
-        raise ConfigError(*error.faults, *environment.faults) from None
-    report = Report(document)
-    report.faults.update((fault.where, fault) for fault in environment.faults)
-    report.document = document = migrated(document, report)
+        raise ConfigError(*error.faults, *outside) from None
+    report = Report(whole.document, whole.located)
+    report.document = document = migrated(whole.document, report)
+    report.faults.update((fault.where, fault) for fault in whole.faults)
+    variables = variables_of(document, environment, report)
+    environment = supplemented(environment, variables)
+    report.faults.update((fault.where, fault) for fault in (*environment.faults, *dotenv.faults))
     refuse_unheld(document, report)
-    known = keep_known(document, CONFIG, report)
-    resolved = References(environment, report).resolve(without_aliases(known))
+    known = keep_known({key: value for key, value in document.items() if key not in _NOT_OURS}, CONFIG, report)
+    secrets = SecretFiles(environment.state_dir, files)
+    resolved = References(environment, secrets, report).resolve(without_aliases(known))
     data: dict[str, Any]
     try:
         data = CONFIG.load(resolved)
@@ -73,9 +91,38 @@ def _checked(text: str | None, name: str, environment: Environment) -> Settings:
     check_rules(data, environment, report)
     if report.faults:
         raise ConfigError(*report.faults.values())
+    holding = {whole.file_of(report.written(path)) for path in literal_secrets(known | {ENV: document.get(ENV, {})})}
+    if any(looks_secret(name) and value for name, value in dotenv.variables.items()):
+        holding.add(environment.state_dir / DOTENV)
     settings = assemble(data, environment, report)
-    warnings = _warnings(environment, text is not None, known, report)
-    return replace(settings, warnings=(*warnings, *unsupported(resolved)))
+    return replace(
+        settings,
+        agents=_guarded(settings, files),
+        env_secrets=_secrets(dotenv.variables, variables),
+        files=MappingProxyType(files.states),
+        warnings=(*_warnings(environment, text is not None, holding, report), *unsupported(resolved)),
+    )
+
+
+def _composed(text: str, name: str, environment: Environment, files: FilesRead) -> Composition:
+    check_length(text, name)
+    if lone := _LONE_SURROGATE.search(text):
+        raise ConfigError(Fault(name, f"found half a character at {lone.start()}; allowed: Unicode text"))
+    return Composition(text, environment.config_path, name, files)
+
+
+def _secrets(*given: Mapping[str, str]) -> tuple[str, ...]:
+    """The values whose names look secret, those included that others win over: somebody has them in use."""
+    found = {value.strip() for variables in given for name, value in variables.items() if looks_secret(name)}
+    return tuple(sorted(found - {""}))
+
+
+def _guarded(settings: Settings, files: FilesRead) -> Mapping[str, Agent]:
+    """The agents, to whose tools every file that the configuration was made of is as shut as the file itself."""
+    more = tuple(path for path in files.states if path != settings.path)
+    return MappingProxyType(
+        {id: replace(agent, private=(*agent.private, *more)) for id, agent in settings.agents.items()}
+    )
 
 
 def read_text(environment: Environment) -> str | None:
@@ -91,7 +138,8 @@ def read_text(environment: Environment) -> str | None:
         raise ConfigError(Fault(str(path), f"not UTF-8 text at byte {error.start}")) from None
 
 
-def _warnings(environment: Environment, exists: bool, known: dict[str, Any], report: Report) -> Iterator[str]:
+def _warnings(environment: Environment, exists: bool, holding: set[Path], report: Report) -> Iterator[str]:
+    """holding: files that secrets are written out in."""
     path, state_dir = environment.config_path, environment.state_dir
     if not exists:
         yield f"{path} doesn't exist: the defaults apply"
@@ -108,8 +156,9 @@ def _warnings(environment: Environment, exists: bool, known: dict[str, Any], rep
         parts.append(f"narrower than it says: {', '.join(report.narrowed)}")
     if parts:
         yield f"{path} has OpenClaw settings that this gateway doesn't use as they are: {'; '.join(parts)}"
-    if exists and has_literal_secret(known) and _open_to_others(path, stat.S_IRGRP | stat.S_IROTH):
-        yield f"{path} holds a secret and other users can read it: chmod 600 {shlex.quote(str(path))}"
+    for file in sorted(holding):
+        if _open_to_others(file, stat.S_IRGRP | stat.S_IROTH):
+            yield f"{file} holds a secret and other users can read it: chmod 600 {shlex.quote(str(file))}"
     if _open_to_others(state_dir, stat.S_IRWXG | stat.S_IRWXO):
         yield f"{state_dir} is open to other users: chmod 700 {shlex.quote(str(state_dir))}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 _SECRET_KEYS = frozenset({"token", "password", "apiKey"})
@@ -14,7 +14,9 @@ _SECRET_FIELD = re.compile(
     r"|(api|access|auth|client|encrypt(ion)?|private|secret|signing)[_-]?key)\Z|^key\Z",
     re.IGNORECASE,
 )
-_REFERENCE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}\Z")
+# ``${NAME}``, or ``$${NAME}`` for that very text. Only capitals: ``${name}`` is JavaScript in somebody's prompt.
+VARIABLE = re.compile(r"(\$?)\$\{([A-Z_][A-Z0-9_]*)\}")
+_REFERENCE = re.compile(r"\$\{[A-Z_][A-Z0-9_]*\}\Z")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://([^\s/?#]*)([^#]*)", re.IGNORECASE)
 _SECRET_PARAMETER = re.compile(r"auth|key|pass|secret|sig|token", re.IGNORECASE)
 _SECRET_NAME = re.compile(r"authorization|cookie|key|password|secret|token", re.IGNORECASE)
@@ -54,15 +56,20 @@ def is_url_with_secret(text: str) -> bool:
     return "@" in url[1] or any(value and _SECRET_PARAMETER.search(name) for name, _, value in parameters)
 
 
-def has_literal_secret(value: Any, path: tuple[str, ...] = ()) -> bool:
-    """Whether a secret is written out in this document, where ``${NAME}`` or a reference could stand."""
-    if isinstance(value, dict):
-        return any(has_literal_secret(inner, (*path, key)) for key, inner in value.items())
-    if isinstance(value, list):
-        return any(has_literal_secret(inner, path) for inner in value)
-    return isinstance(value, str) and "${" not in value and _holds_secret(path)
+def literal_secrets(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Where in this document a secret is written out, although ``${NAME}`` or a reference could stand there."""
+    if isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from literal_secrets(inner, (*path, key))
+    elif isinstance(value, str) and not _has_reference(value) and _holds_secret(path):
+        yield path
 
 
-def _holds_secret(path: tuple[str, ...]) -> bool:
-    in_map = len(path) > 1 and path[-2] in _SECRET_MAPS
-    return path[-1] in _SECRET_KEYS or (in_map and looks_secret(path[-1]))
+def _has_reference(text: str) -> bool:
+    return any(not escaped for escaped, _ in VARIABLE.findall(text))
+
+
+def _holds_secret(path: Sequence[str | int]) -> bool:
+    names = [key for key in path if isinstance(key, str)]
+    in_map = len(names) > 1 and (names[-2] in _SECRET_MAPS or names[:-1] == ["env", "vars"])
+    return bool(names) and (names[-1] in _SECRET_KEYS or (in_map and looks_secret(names[-1])))

@@ -15,6 +15,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from app.config.reading import FileState
+
 LOCAL_MODEL = "local/smollm2-135m"
 MAIN_AGENT = "main"
 
@@ -357,6 +359,7 @@ class Settings:
 
     agents: by id, in the file's order. providers: by id. warnings: lines to log once after a load.
     aliases: ``provider/model`` by other name, in lower case.
+    env_secrets: of ``env`` and ``.env``, for no log to show. files: all that the load looked at, as it was then.
     """
 
     path: Path
@@ -373,6 +376,8 @@ class Settings:
     redis_url: str | None = field(default=None, repr=False)
     aliases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     warnings: tuple[str, ...] = ()
+    env_secrets: tuple[str, ...] = field(default=(), repr=False)
+    files: Mapping[Path, FileState] = field(default_factory=lambda: MappingProxyType({}), repr=False, compare=False)
 
     @property
     def uses_local_model(self) -> bool:

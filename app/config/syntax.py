@@ -127,6 +127,40 @@ def read_tree(text: str) -> Tree:
     return Tree(text, root, comments)
 
 
+def names_twice(text: str) -> Iterator[tuple[KeyPath, int, int]]:
+    """(path, place, first place) of each name that stands in its object a second time. text: valid.
+
+    Without a tree, which nobody needs otherwise at a load.
+    """
+    owners: list[dict[str, int] | None] = []  # of each open object where its names stand, None for an array
+    path: list[str | int] = []
+    before_name = False
+    for match in _TOKEN.finditer(text):
+        sign = match[0]
+        if match.lastgroup == "mark":
+            if sign in "{[":
+                owners.append({} if sign == "{" else None)
+                path.append(0)
+            elif sign in "}]":
+                owners.pop()
+                path.pop()
+            elif sign == "," and owners[-1] is None:
+                path[-1] = int(path[-1]) + 1
+            before_name = sign in "{," and bool(owners) and owners[-1] is not None
+        elif before_name and match.lastgroup == "plain":
+            before_name = False
+            path[-1] = name = _name(sign)
+            names = owners[-1]
+            first = match.start() if names is None else names.setdefault(name, match.start())
+            if first != match.start():
+                yield tuple(path), match.start(), first
+
+
+def line_and_column(text: str, at: int) -> tuple[int, int]:
+    """Where a place of the text is to be looked for, counted from 1."""
+    return text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
+
+
 def replaced(text: str, edits: Iterable[Edit]) -> str:
     """``text`` after edits, of which only removals may overlap. What is put in goes before what is exchanged there."""
     parts: list[str] = []
@@ -167,9 +201,9 @@ def _node(first: Token, tokens: Iterator[Token]) -> Node:
 
 
 def _name(written: str) -> str:
-    if written[0] in "\"'" or "\\" in written:
-        return str(next(iter(pyjson5.decode(f"{{{written}:0}}"))))
-    return written
+    if "\\" not in written:
+        return written[1:-1] if written[0] in "\"'" else written
+    return str(next(iter(pyjson5.decode(f"{{{written}:0}}"))))
 
 
 def _syntax_fault(name: str, text: str, message: str) -> Fault:

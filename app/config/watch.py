@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
+from pathlib import Path
 
 from app.config.environment import Environment
 from app.config.faults import ConfigError
 from app.config.loading import load
+from app.config.reading import FileState, state_of
 from app.config.settings import Settings
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
 
-Signature = tuple[int, int, int]
+Look = dict[Path, FileState]
 OnChange = Callable[[Settings, tuple[str, ...]], None]
 
 _NEED_RESTART: dict[str, Callable[[Settings], object]] = {
@@ -28,7 +29,9 @@ _NEED_RESTART: dict[str, Callable[[Settings], object]] = {
 
 
 class ConfigWatcher:
-    """Polls the file and hands each good change on; a bad one is logged and the last good settings stay.
+    """Polls the files that the configuration is made of and hands each good change on.
+
+    A bad change is logged and the last good settings stay; so they do without the main file.
 
     on_change: called with the new settings and the changed keys that only a restart applies.
     """
@@ -37,8 +40,9 @@ class ConfigWatcher:
         self._environment = environment
         self._settings = settings
         self._on_change = on_change
-        self._applied = self._seen = self._signature()
-        self._missing = self._applied is None
+        self._tried = dict(settings.files) or {environment.config_path: None}
+        self._seen: Look = self._tried
+        self._missing = False
 
     def run(self, sleep: Callable[[float], object]) -> None:
         """Check twice a second until ``gateway.reload.mode`` is "off". ``sleep`` takes seconds."""
@@ -47,36 +51,32 @@ class ConfigWatcher:
             self.check()
 
     def check(self) -> bool:
-        """Look once, and reload a file that has changed and was the same at the last look. True when applied."""
-        signature, before = self._signature(), self._seen
-        self._seen = signature
-        if signature is None:
+        """Look once, and reload when files have changed and were the same at the last look. True when applied."""
+        path = self._environment.config_path
+        seen, before = {file: state_of(file) for file in (path, *self._tried)}, self._seen
+        self._seen = seen
+        if seen[path] is None and self._settings.files.get(path) is not None:
             if not self._missing:
-                log.warning("%s is gone: the last good configuration stays", self._environment.config_path)
+                log.warning("%s is gone: the last good configuration stays", path)
             self._missing = True
             return False
         self._missing = False
-        if signature == self._applied or signature != before:
+        if seen == self._tried or seen != before:
             return False
-        self._applied = signature
         return self._reload()
 
     def _reload(self) -> bool:
         try:
             new = load(self._environment)
         except ConfigError as error:
+            # Whatever the last good load or this one has looked at may mend it.
+            self._tried = {file: self._seen.get(file) for file in self._settings.files} | dict(error.files)
             log.error("the changed configuration is refused, the last good one stays")
             for fault in error.faults:
                 log.error("%s", fault)
             return False
         old, self._settings = self._settings, new
+        self._tried = dict(new.files)
         needs_restart = tuple(key for key, read in _NEED_RESTART.items() if read(old) != read(new))
         self._on_change(new, needs_restart)
         return True
-
-    def _signature(self) -> Signature | None:
-        try:
-            status = os.stat(self._environment.config_path)
-        except OSError:
-            return None
-        return status.st_mtime_ns, status.st_size, status.st_ino

@@ -57,7 +57,7 @@ class Redaction:
 def secrets_of(settings: Settings) -> tuple[str, ...]:
     """The values of a configuration that no log may show."""
     auth = settings.gateway.auth
-    found = [auth.token, auth.password]
+    found = [auth.token, auth.password, *settings.env_secrets]
     named: list[tuple[str, str]] = []
     for provider in settings.providers.values():
         found.append(provider.api_key)

@@ -186,6 +186,42 @@ def test_a_value_is_taken_out(file: Path) -> None:
     assert run("unset", "gateway.port").exit_code == 1
 
 
+@pytest.mark.parametrize("change", [("set", "gateway.port", "3"), ("unset", "gateway.port"), ("set", "gateway", "{}")])
+def test_a_name_that_stands_twice_can_be_mended(state: Path, change: tuple[str, ...]) -> None:
+    """Nothing loads such a file; setting or taking out the key makes it one that loads."""
+    path = write(state / "openclaw.json", "{logging: {}, agents: {}, gateway: {port: 1, port: 2}, env: {A: 1}}")
+    write(state / ".env", "OPENCLAW_GATEWAY_TOKEN=from-dotenv")
+    assert "gateway.port (openclaw.json:1:46): found a second time" in run("validate").stderr
+    assert run("set", "logging.level", "warn").exit_code == 1
+    assert run(*change).exit_code == 0
+    assert run("validate").stdout == f"{path}: valid\n"
+
+
+def test_variables_are_not_shown(state: Path) -> None:
+    """Of env neither a value at the top nor one in vars; what ${NAME} stands for in neither."""
+    write(
+        state / "openclaw.json",
+        "{env: {A: 'must-not-show-1', vars: {B: 'must-not-show-2'}}, gateway: {auth: {token: '${A}'}}}",
+    )
+    assert run("validate").exit_code == 0
+    for path in ("env", "env.A", "env.vars", "env.vars.B", "gateway.auth.token"):
+        result = run("get", path)
+        assert (result.exit_code, "must-not-show" in result.stdout) == (0, False)
+    assert run("secret").stdout == "must-not-show-1\n"
+
+
+def test_a_file_that_includes_another_is_changed(state: Path) -> None:
+    """The change stays in the main file, and what is shown is that file."""
+    write(state / "base.json5", "{gateway: {auth: {token: 'must-not-show'}, port: 4000}}")
+    path = write(state / "openclaw.json", "{ $include: './base.json5' }")
+    assert run("set", "gateway.maxRuns", "5").exit_code == 0
+    assert path.read_text() == "{ $include: './base.json5', gateway: { maxRuns: 5 } }"
+    assert run("get").stdout == path.read_text() + "\n"
+    assert run("secret").stdout == "must-not-show\n"
+    write(state / "base.json5", "{gateway: {auth: {token: 'must-not-show'},\nport: 'x'}}")
+    assert run("validate").stderr == ('gateway.port (base.json5:2): found "x"; allowed: an integer from 1 to 65535\n')
+
+
 def test_the_first_value_makes_the_file(state: Path) -> None:
     """Its owner's alone."""
     assert run("set", "gateway.auth.token", "a-first-secret-01").exit_code == 0

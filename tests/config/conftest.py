@@ -32,6 +32,10 @@ class Place:
     def load(self, document: Any, **variables: str) -> Settings:
         """Load a document; unless the environment is given, the token comes from there."""
         self.write(document)
+        return self.load_written(**variables)
+
+    def load_written(self, **variables: str) -> Settings:
+        """Load what is there already."""
         return load(self.environment(**(variables or {"OPENCLAW_GATEWAY_TOKEN": TOKEN})))
 
     def faults(self, document: Any, **variables: str) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.config import ConfigError, merged, parse_path, with_value, without
+from app.config import ConfigError, merged, parse_path, with_names_once, with_value, without
 from app.config.faults import dotted
 from app.config.syntax import Tree, read_tree
 from tests.config.texts import OBJECTS, TEXTS, VALUES, Text
@@ -308,3 +308,25 @@ def test_other_paths_are_refused(text: str) -> None:
     """The fault shows how a path is written."""
     with pytest.raises(ConfigError, match="the path: found"):
         parse_path(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "after"),
+    [
+        ("{a: 1, b: 2, a: 3}", "a", "{b: 2, a: 3}"),
+        ("{a: {b: 1}, a: {b: 2, b: 3, c: 4, c: 5}}", "a.b", "{a: {b: 3, c: 4, c: 5}}"),
+        ("{a: [{b: 1, b: 2}]}", "a[0].b", "{a: [{b: 2}]}"),
+        ("{a: 1, a: 2}", "b.c", "{a: 1, a: 2}"),
+        ("{a: 1}", "a.b", "{a: 1}"),
+    ],
+)
+def test_names_that_stand_once(text: str, path: str, after: str) -> None:
+    """On the way to a path only what counts is left; elsewhere everything is."""
+    assert with_names_once(text, parse_path(path)) == after
+
+
+@given(TEXTS, st.data())
+def test_what_counts_stays(written: Text, data: st.DataObject) -> None:
+    """Whatever the text, it means the same afterwards."""
+    path = data.draw(st.lists(st.sampled_from(["a", "b", "list", "env", 0]), min_size=1, max_size=3))
+    assert pyjson5.decode(with_names_once(written.text, tuple(path))) == written.value

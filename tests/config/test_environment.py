@@ -1,6 +1,7 @@
 from pathlib import Path
 
 from app.config import read_environment
+from app.config.environment import supplemented
 
 
 def test_state_dir_defaults_to_the_home_folder() -> None:
@@ -34,3 +35,32 @@ def test_bad_numbers_name_their_variable() -> None:
 def test_repr_hides_secrets() -> None:
     """An environment in a log shows no secret."""
     assert "hush" not in repr(read_environment({"OPENCLAW_GATEWAY_TOKEN": "hush", "OTHER": "hush"}))
+
+
+def test_what_is_lacking_may_come_from_elsewhere() -> None:
+    """Token and port are those of the merged variables; where state and file are, and the workers, stay."""
+    environment = read_environment({"OPENCLAW_STATE_DIR": "/state", "OPENCLAW_GATEWAY_PASSWORD": "own", "EMPTY": " "})
+    merged = supplemented(
+        environment,
+        {
+            "OPENCLAW_GATEWAY_TOKEN": "t",
+            "OPENCLAW_GATEWAY_PASSWORD": "other",
+            "OPENCLAW_GATEWAY_PORT": "4001",
+            "OPENCLAW_STATE_DIR": "/other",
+            "WEB_CONCURRENCY": "3",
+            "EMPTY": "x",
+        },
+    )
+    assert (merged.token, merged.password, merged.port) == ("t", "own", 4001)
+    assert (merged.state_dir, merged.config_path, merged.web_concurrency) == (
+        Path("/state"),
+        environment.config_path,
+        None,
+    )
+    assert (merged.get("EMPTY"), environment.get("EMPTY"), environment.token) == ("x", " ", None)
+
+
+def test_a_wrong_port_is_told_once() -> None:
+    """However often the environment is supplemented."""
+    environment = read_environment({"OPENCLAW_GATEWAY_PORT": "x"})
+    assert supplemented(supplemented(environment, {}), {"OPENCLAW_GATEWAY_PORT": "1"}).faults == environment.faults

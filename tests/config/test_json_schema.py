@@ -51,11 +51,12 @@ def test_it_is_a_json_schema() -> None:
 
 
 def test_every_section_is_there() -> None:
-    """All keys of ours at the top have a type and properties; OpenClaw's are marked as without effect."""
+    """All keys of ours at the top have a type and properties; OpenClaw's others are marked as without effect."""
     properties = config_schema()["properties"]
     ours = {str(field.data_key) for field in CONFIG.fields.values()}
+    beside = {"$include", "env", "secrets"}
     assert all(properties[name]["type"] == "object" and properties[name]["properties"] for name in ours)
-    assert all(properties[name]["$ref"] == "#/$defs/ignored" for name in properties.keys() - ours)
+    assert all(properties[name]["$ref"] == "#/$defs/ignored" for name in properties.keys() - ours - beside)
 
 
 @pytest.mark.parametrize("text", [EVERY_KIND, OPENCLAW_FILE], ids=["every-kind", "openclaw"])
@@ -108,6 +109,30 @@ def test_what_has_the_wrong_type_is_refused(keys: str, wrong: list[Any]) -> None
     for value in wrong:
         document = put(tuple(keys.split(".")), value, "x")
         assert faults(document), value
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"$include": "./base.json5"},
+        {"gateway": {"$include": ["./a.json5", "./b.json5"], "port": 1}},
+        {"models": {"providers": {"$include": "./providers.json5", "p": {"$include": "./p.json5"}}}},
+        {"agents": {"list": [{"$include": "./agent.json5"}]}},
+        {"browser": {"$include": "./browser.json5"}},
+        {"env": {"A": "x", "B": 1, "vars": {"C": True}, "shellEnv": {"enabled": True}}},
+        {"secrets": {"providers": {"vault": {"source": "file", "path": "x.json", "mode": "json"}}}},
+        {"gateway": {"auth": {"token": {"source": "file", "provider": "vault", "id": "/token"}}}},
+    ],
+)
+def test_what_stands_elsewhere_is_accepted(document: Any) -> None:
+    """Includes at any object, variables, and references to files."""
+    assert faults(document) == []
+
+
+@pytest.mark.parametrize("document", [{"$include": 1}, {"env": {"A": []}}, {"env": {"vars": {"A": {}}}}, {"env": []}])
+def test_what_can_not_stand_elsewhere_is_refused(document: Any) -> None:
+    """An include that names no file, and variables that are none."""
+    assert faults(document)
 
 
 def test_defaults_are_those_in_force(place: Place) -> None:

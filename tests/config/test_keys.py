@@ -75,7 +75,13 @@ def test_an_openclaw_file_starts(place: Place) -> None:
     assert all("\n" not in line for line in settings.warnings)
     without_effect = "gateway.http.endpoints.responses.enabled, gateway.controlUi.enabled, gateway.controlUi.basePath"
     assert unsupported.endswith(f"without effect: {without_effect}")
-    for ignored in ("channels", "gateway.tailscale.mode", "agents.defaults.heartbeat.every", "bindings"):
+    for ignored in (
+        "channels",
+        "gateway.tailscale.mode",
+        "agents.defaults.heartbeat.every",
+        "bindings",
+        "env.shellEnv",
+    ):
         assert f"{ignored}," in warning or f"{ignored};" in warning
     assert not any(neutral in warning for neutral in ("meta", "wizard", "gateway.mode", "models.mode", "hooks"))
     assert 'agents.list[1].sandbox.mode is "all" and there is no sandbox here' in warning

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.config import ConfigError, ModelChoice, load
+from app.config import ConfigError, ModelChoice, check, load
 from tests.config.conftest import TOKEN, Place
 
 Refused = Callable[..., str]
@@ -281,3 +281,50 @@ def test_workspaces(place: Place) -> None:
 def test_faults_show_no_secret(place: Place, document: Any) -> None:
     """A fault at a secret, or where one was put by mistake, tells its type only."""
     assert TOKEN not in "\n".join(place.faults(document))
+
+
+def test_a_name_that_stands_twice_is_a_fault(place: Place) -> None:
+    """Both places are told, with every other fault."""
+    lines = place.faults(
+        "{\n  gateway: {\n    port: 1,\n    bind: 'wan',\n    port: 2,\n  },\n  logging: {},\n  logging: {},\n}"
+    )
+    assert lines[:2] == [
+        "gateway.port (openclaw.json:5:5): found a second time, first at 3:5; allowed: once",
+        "logging (openclaw.json:8:3): found a second time, first at 7:3; allowed: once",
+    ]
+    assert [line.partition(": ")[0] for line in lines[2:]] == ["gateway.bind"]
+
+
+def test_a_text_has_a_bound(place: Place) -> None:
+    """A file that no hand has written is one line, at once, whether it is loaded or only checked."""
+    text = "{" + "a:1," * 1_250_000 + "}"
+    (line,) = place.faults(text)
+    assert line == f"{place.file}: found 5000002 characters; allowed: at most 1048576"
+    with pytest.raises(ConfigError, match="found 5000002 characters; allowed: at most 1048576"):
+        check(text, place.environment())
+
+
+def test_a_check_says_what_a_load_would(place: Place) -> None:
+    """Faults and settings are the same, apart from how the file itself is called."""
+    (place.state_dir / ".env").write_text("A=1\nOPENCLAW_GATEWAY_PORT=4000")
+    (place.state_dir / "base.json5").write_text("{session: {queueLimit: 5}, env: {T: 'x'}}")
+    good = "{$include: 'base.json5', gateway: {auth: {token: '${T}'}}}"
+    assert check(good, place.environment(NONE="")) == place.load(good, NONE="")
+    bad = "{$include: 'base.json5', gateway: {prot: 1, prot: 2}, session: {queueLimit: '${B}'}}"
+    with pytest.raises(ConfigError) as refused:
+        check(bad, place.environment(NONE=""))
+    assert [str(fault) for fault in refused.value.faults] == place.faults(bad, NONE="")
+
+
+def test_a_load_tells_what_it_looked_at(place: Place) -> None:
+    """Each file that it is made of, also those that are missing, and so does a load that fails."""
+    for name in ("base.json5", "inner.json5", "token.txt"):
+        (place.state_dir / name).write_text("{$include: 'inner.json5'}" if name == "base.json5" else "{}")
+    document = {"$include": "base.json5", "gateway": {"auth": {"token": {"source": "file", "id": "token.txt"}}}}
+    settings = place.load(document, NONE="")
+    names = {"openclaw.json", ".env", "base.json5", "inner.json5", "token.txt"}
+    assert {path.name for path in settings.files} == names
+    assert {path.name for path, state in settings.files.items() if state is None} == {".env"}
+    with pytest.raises(ConfigError) as refused:
+        place.load({**document, "$include": ["base.json5", "gone.json5"]}, NONE="")
+    assert {path.name for path in refused.value.files} == names - {"token.txt"} | {"gone.json5"}

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from app.config import REDACTED, redacted
 from tests.config.conftest import TOKEN, Place
 
 Refused = Callable[..., str]
@@ -71,3 +72,19 @@ def test_a_reference_is_not_shown_resolved(refused: Refused) -> None:
 def test_foreign_keys_resolve_nothing(place: Place) -> None:
     """A variable that only OpenClaw needs may be missing."""
     assert place.load({"channels": {"telegram": {"botToken": "${MISSING}"}}})
+
+
+@pytest.mark.parametrize("text", ["Write JavaScript: `hello ${name}`", "${Name}", "${1}", "${a_B}", "${}", "$${name}"])
+def test_other_dollars_are_text(place: Place, text: str) -> None:
+    """Only capitals name a variable, as they do for OpenClaw."""
+    settings = place.load({"agents": {"defaults": {"systemPrompt": text}}}, OPENCLAW_GATEWAY_TOKEN=TOKEN, name="no")
+    assert settings.agents["main"].system_prompt == text
+
+
+def test_a_secret_in_small_letters_is_a_secret(place: Place) -> None:
+    """What is no reference is written out: it is redacted, and told where others can read it."""
+    place.write({"gateway": {"auth": {"token": "${token}"}}})
+    place.file.chmod(0o644)
+    assert REDACTED in redacted(place.file.read_text())
+    (warning,) = place.load_written(NONE="").warnings
+    assert "chmod 600" in warning

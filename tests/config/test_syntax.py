@@ -1,11 +1,12 @@
 import json
+from collections.abc import Iterator
 
 import pyjson5
 import pytest
 from hypothesis import given
 
 from app.config import ConfigError
-from app.config.syntax import MAX_CHARACTERS, Node, Tree, read_tree, replaced
+from app.config.syntax import MAX_CHARACTERS, Node, Tree, line_and_column, names_twice, read_tree, replaced
 from tests.config.texts import TEXTS, Text
 
 
@@ -86,3 +87,41 @@ def test_the_last_of_a_name_counts() -> None:
     assert found
     assert tree.source(found) == "2"
     assert tree.root.find(("b", "c", 1)) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("{a: 1, b: {a: 1}, c: [{a: 1}, {a: 1}]}", []),
+        ("{a: 1, 'a': 2, \"a\": 3}", [(("a",), 7, 1), (("a",), 15, 1)]),
+        ("{a: {b: 1, b: 2}}", [(("a", "b"), 11, 5)]),
+        ("{a: [1, [{}, {b: 1, b: 2}]]}", [(("a", 1, 1, "b"), 20, 14)]),
+        ("{a: 'a', /* a: 1 */ \\u0061: 1}", [(("a",), 20, 1)]),
+        ("{a: {a: 1}, a: {}}", [(("a",), 12, 1)]),
+        ("{'': 1, '': 2}", [(("",), 8, 1)]),
+    ],
+)
+def test_names_that_stand_twice(text: str, found: object) -> None:
+    """Each is found with its path, its place and the first one's, however it is written."""
+    assert list(names_twice(text)) == found
+
+
+@given(TEXTS)
+def test_names_that_stand_twice_are_those_of_the_tree(written: Text) -> None:
+    """Of any text, what a look at its tokens finds is what its tree has."""
+
+    def walk(node: Node, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], int]]:
+        seen = set()
+        for item in node.items or ():
+            if item.key in seen:
+                yield (*path, item.key), item.start
+            seen.add(item.key)
+            yield from walk(item.node, (*path, item.key))
+
+    tree = read_tree(written.text)
+    assert [(path, at) for path, at, _ in names_twice(written.text)] == list(walk(tree.root, ()))
+
+
+def test_lines_and_columns() -> None:
+    """Both are counted from 1."""
+    assert [line_and_column("a\nbc", at) for at in range(4)] == [(1, 1), (1, 2), (2, 1), (2, 2)]

@@ -124,3 +124,89 @@ def test_live_settings_tell_every_subscriber(place: Place, caplog: pytest.LogCap
     assert live.current is second
     assert heard == [second]
     assert "could not take the new configuration" in caplog.text
+
+
+@pytest.fixture
+def parted(place: Place) -> Watched:
+    (place.state_dir / "base.json5").write_text("{gateway: {maxRuns: 5}}")
+    (place.state_dir / "token.txt").write_text("a-first-token")
+    place.write(
+        {
+            "$include": "base.json5",
+            "gateway": {"auth": {"token": {"source": "file", "id": "token.txt"}}},
+            "agents": {"defaults": {"systemPrompt": "${A}"}},
+            "env": {"A": "of the file"},
+        }
+    )
+    environment = place.environment()
+    changes: list[tuple[Settings, tuple[str, ...]]] = []
+    return ConfigWatcher(environment, load(environment), lambda *change: changes.append(change)), changes
+
+
+def test_a_change_of_any_file_is_applied(place: Place, parted: Watched) -> None:
+    """Included files, files of secrets and .env, which wasn't there before, are watched as the main file is."""
+    watcher, changes = parted
+    assert [watcher.check() for _ in range(2)] == [False, False]
+    for name, text in [
+        ("base.json5", "{gateway: {maxRuns: 77}}"),
+        (".env", "A=of .env"),
+        ("token.txt", "another-token"),
+    ]:
+        (place.state_dir / name).write_text(text)
+        assert [watcher.check() for _ in range(4)] in ([False, True, False, False], [False, False, True, False])
+    (place.state_dir / ".env").unlink()
+    assert [watcher.check() for _ in range(3)] == [False, True, False]
+    said = [(new.gateway.max_runs, new.agents["main"].system_prompt, new.gateway.auth.token) for new, _ in changes]
+    assert said == [
+        (77, "of the file", "a-first-token"),
+        (77, "of .env", "a-first-token"),
+        (77, "of .env", "another-token"),
+        (77, "of the file", "another-token"),
+    ]
+
+
+@pytest.mark.parametrize("half", ["{gateway: {maxRuns:", "", None])
+def test_a_half_written_part_keeps_the_good_configuration(place: Place, parted: Watched, half: str | None) -> None:
+    """One that is gone, too; once it is whole it is applied."""
+    watcher, changes = parted
+    path = place.state_dir / "base.json5"
+    path.unlink() if half is None else path.write_text(half)
+    assert [watcher.check() for _ in range(4)] == [False] * 4
+    path.write_text("{gateway: {maxRuns: 78}}")
+    assert [watcher.check() for _ in range(3)] == [False, True, False]
+    assert [new.gateway.max_runs for new, _ in changes] == [78]
+
+
+def test_files_of_a_failed_load_are_watched(place: Place, parted: Watched) -> None:
+    """Both what it missed and what the last good one was made of may mend it."""
+    watcher, changes = parted
+    good = place.file.read_text()
+    place.write('{"$include": ["gone.json5"]}')
+    assert [watcher.check() for _ in range(3)] == [False] * 3
+    (place.state_dir / "gone.json5").write_text("{gateway: {auth: {token: 't'}, maxRuns: 9}}")
+    assert [watcher.check() for _ in range(3)] == [False, True, False]
+    place.write(good)
+    assert [watcher.check() for _ in range(3)] == [False, True, False]
+    assert [new.gateway.max_runs for new, _ in changes] == [9, 5]
+
+
+def test_a_change_between_load_and_watch_is_seen(place: Place) -> None:
+    """What counts is the file as it was read, not as it was when the watch began."""
+    place.write(config())
+    environment = place.environment()
+    settings = load(environment)
+    place.write(config(maxRuns=7))
+    changes: list[int] = []
+    watcher = ConfigWatcher(environment, settings, lambda new, _: changes.append(new.gateway.max_runs))
+    assert [watcher.check() for _ in range(3)] == [False, True, False]
+    assert changes == [7]
+
+
+def test_without_a_main_file_dotenv_is_watched(place: Place) -> None:
+    """A gateway that was started without a file goes on without, and takes what .env says."""
+    environment = place.environment(OPENCLAW_GATEWAY_TOKEN="t")
+    changes: list[int] = []
+    watcher = ConfigWatcher(environment, load(environment), lambda new, _: changes.append(new.gateway.port))
+    (place.state_dir / ".env").write_text("OPENCLAW_GATEWAY_PORT=4001")
+    assert [watcher.check() for _ in range(3)] == [False, True, False]
+    assert changes == [4001]

@@ -38,7 +38,8 @@ class Confinement:
 
     @classmethod
     def of(cls, settings: Settings) -> Confinement:
-        return cls((settings.state_dir,), own_files(settings.path, settings.storage_url), settings.gateway)
+        files = (*own_files(settings.path, settings.storage_url), *settings.files)
+        return cls((settings.state_dir,), tuple(dict.fromkeys(files)), settings.gateway)
 
     def cover(self, workspace: Path, environment: Mapping[str, str]) -> Cover:
         """What to hide from commands with this workspace and environment. Asks the disk, so call it in a thread.

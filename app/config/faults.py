@@ -54,6 +54,7 @@ class Report:
         self.faults: dict[str, Fault] = {}
         self.ignored: list[str] = []
         self.replaced: list[str] = []
+        self.left_out: list[str] = []
 
     def add(self, path: KeyPath, allowed: str, found: str | None = None) -> None:
         """Note a fault. Only the first at a path counts: what follows from it would be noise."""

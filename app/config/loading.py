@@ -14,8 +14,9 @@ from marshmallow import ValidationError
 
 from app.config.assembly import assemble
 from app.config.environment import Environment
-from app.config.faults import ConfigError, Fault, Report
+from app.config.faults import ConfigError, Fault, Report, dotted, shown
 from app.config.keys import keep_known
+from app.config.left_out import left_out
 from app.config.references import References
 from app.config.rules import check_rules
 from app.config.schemas import CONFIG
@@ -64,6 +65,7 @@ def _checked(text: str | None, name: str, environment: Environment) -> Settings:
     except ValidationError as error:
         report.refuse(error.messages)
         data = error.valid_data if isinstance(error.valid_data, dict) else {}
+    report.left_out += [f"{dotted(path)} {shown(report.at(path))}" for path in left_out(resolved)]
     check_rules(data, environment, report)
     if report.faults:
         raise ConfigError(*report.faults.values())
@@ -93,6 +95,8 @@ def _warnings(environment: Environment, exists: bool, known: dict[str, Any], rep
         parts.append(f"ignored {', '.join(report.ignored)}")
     if report.replaced:
         parts.append(f"replaced {', '.join(report.replaced)}")
+    if report.left_out:
+        parts.append(f"left out {', '.join(report.left_out)}")
     if parts:
         yield f"{path} has OpenClaw settings that this gateway doesn't use: {'; '.join(parts)}"
     if exists and has_literal_secret(known) and _open_to_others(path, stat.S_IRGRP | stat.S_IROTH):

@@ -14,6 +14,7 @@ from app.config.fields import (
     AnyObject,
     Entries,
     Flag,
+    Origins,
     Parsed,
     Scalar,
     address,
@@ -25,7 +26,7 @@ from app.config.fields import (
     model_choice,
     model_reference,
     nested,
-    network,
+    networks,
     origin,
     price,
     says,
@@ -118,7 +119,7 @@ class EndpointsSchema(Section):
 
 
 class CorsSchema(Section):
-    allowed_origins = several(origin(), "a list of origins")
+    allowed_origins = Origins()
 
 
 class HttpSchema(Section):
@@ -139,7 +140,7 @@ def _base_path() -> Parsed:
 class ControlUiSchema(Section):
     enabled = Flag()
     base_path = _base_path()
-    allowed_origins = several(origin(replaced={"*": "http://localhost"}), "a list of origins")
+    allowed_origins = Origins()
 
 
 class ReloadSchema(Section):
@@ -151,7 +152,7 @@ class GatewaySchema(Section):
     bind = choice("loopback", "lan", "custom", replaced={"tailnet": "loopback", "auto": "loopback"})
     custom_bind_host = address()
     auth = nested(AuthSchema)
-    trusted_proxies = several(network(), "a list of addresses and CIDRs")
+    trusted_proxies = several(networks(), "a list of addresses and CIDRs")
     allowed_hosts = several(text("a host name without port", r"[A-Za-z0-9._:\[\]-]+\Z"), "a list of host names")
     public_origin = origin()
     max_runs = integer(1, 100_000)

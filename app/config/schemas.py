@@ -106,6 +106,8 @@ class ChatCompletionsSchema(Section):
     enabled = Flag()
     max_body_bytes = integer(1, GIB)
     images = nested(ImagesSchema)
+    max_image_parts = integer(0, 10_000)
+    max_total_image_bytes = integer(1, GIB)
     reasoning = Flag()
 
 

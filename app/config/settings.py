@@ -65,6 +65,8 @@ class ChatCompletions:
     enabled: bool = False
     max_body_bytes: int = 20_971_520
     images: Images = Images()
+    max_image_parts: int = 8  # in the last message of the user
+    max_total_image_bytes: int = 20_971_520  # decoded, of those
     reasoning: bool = False
 
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from marshmallow import ValidationError, fields, validate
 
 from app.config.faults import NAME
+from app.config.patterns import BadPattern, read_pattern
 
 # orjson writes 254 levels, and the object stands some levels deep in a request.
 MAX_DEPTH = 200
@@ -210,8 +211,9 @@ def choice(*names: str, replaced: Mapping[str, str] | None = None) -> fields.Str
     )
 
 
-def several(inner: fields.Field[Any], allowed: str) -> fields.List[Any]:
-    return fields.List(inner, error_messages=says(allowed))
+def several(inner: fields.Field[Any], allowed: str, most: int | None = None) -> fields.List[Any]:
+    """A list. most: how many entries it may have."""
+    return fields.List(inner, validate=validate.Length(max=most, error=allowed), error_messages=says(allowed))
 
 
 def texts(allowed: str = "a list of texts") -> fields.List[Any]:
@@ -264,6 +266,18 @@ def _parse_origin(value: str) -> str:
     if not _ORIGIN.match(folded):
         raise ValueError(value)
     return folded
+
+
+def pattern() -> Parsed:
+    """A regular expression as OpenClaw has it; loaded as Python's."""
+
+    def parse(value: str) -> re.Pattern[str]:
+        try:
+            return read_pattern(value)
+        except BadPattern as bad:
+            raise ValidationError(f"another regular expression: of this one, {bad}") from None
+
+    return Parsed(parse, 'a regular expression such as "sk-[a-z0-9]{16,}" or "/secret/i"')
 
 
 def model_reference() -> fields.String:

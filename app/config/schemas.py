@@ -28,6 +28,7 @@ from app.config.fields import (
     nested,
     networks,
     origin,
+    pattern,
     price,
     says,
     seconds,
@@ -52,6 +53,7 @@ _PATH_PART = re.compile(r"(?!\.\.?\Z)[\w.~-]+\Z", re.ASCII)
 WEEK_SECONDS = 604_800
 DAY_MS = 86_400_000
 GIB = 1 << 30
+MAX_PATTERNS = 100
 
 
 class Section(Schema):
@@ -354,6 +356,7 @@ class SessionSchema(Section):
 class LoggingSchema(Section):
     level = choice("debug", "info", "warn", "error", "fatal", replaced={"trace": "debug", "silent": "fatal"})
     console_style = choice("pretty", "json", replaced={"compact": "pretty"})
+    redact_patterns = several(pattern(), f"a list of {MAX_PATTERNS} regular expressions at most", MAX_PATTERNS)
 
 
 class StorageSchema(Section):

@@ -7,6 +7,7 @@ Times are in the unit of the name; secrets never show in ``repr``.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from ipaddress import IPv4Network, IPv6Network
@@ -288,6 +289,7 @@ class Session:
 class Logging:
     level: str = "info"
     console_style: str = "pretty"  # pretty | json
+    redact_patterns: tuple[re.Pattern[str], ...] = ()
 
 
 SQLITE = "sqlite:///"

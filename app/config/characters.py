@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from bisect import bisect_left, bisect_right
+from functools import cache, lru_cache
 
 # First and last of each range; they may overlap and come in any order.
 Ranges = tuple[tuple[int, int], ...]
@@ -23,18 +25,29 @@ SPACES: Ranges = (
     (0x3000, 0x3000),
     (0xFEFF, 0xFEFF),
 )
-_BEYOND_ASCII = (0x80, sys.maxunicode)
-_FROM_LOWER_TO_UPPER = -32
+# Beyond it no character has another case.
+_LAST_OF_CASES = 0x1FFFF
 
 
 def complement(ranges: Ranges) -> Ranges:
     """Every other character."""
     found, begin = [], 0
+    for low, high in _joined(ranges):
+        found.append((begin, low - 1))
+        begin = high + 1
+    found.append((begin, sys.maxunicode))
+    return tuple((low, high) for low, high in found if low <= high)
+
+
+def _joined(ranges: Ranges) -> Ranges:
+    """The same characters, in their order."""
+    found: list[tuple[int, int]] = []
     for low, high in sorted(ranges):
-        if low > begin:
-            found.append((begin, low - 1))
-        begin = max(begin, high + 1)
-    return (*found, (begin, sys.maxunicode)) if begin <= sys.maxunicode else tuple(found)
+        if found and low <= found[-1][1] + 1:
+            found[-1] = (found[-1][0], max(high, found[-1][1]))
+        else:
+            found.append((low, high))
+    return tuple(found)
 
 
 def overlap(some: Ranges, others: Ranges) -> bool:
@@ -42,16 +55,30 @@ def overlap(some: Ranges, others: Ranges) -> bool:
     return any(low <= last and first <= high for low, high in some for first, last in others)
 
 
+@lru_cache(maxsize=1000)
 def either_case(ranges: Ranges) -> Ranges:
-    """With the other case of each letter; whoever has one character beyond ASCII has them all."""
-    more: list[tuple[int, int]] = []
-    for low, high in ranges:
-        for first, last, distance in ((0x61, 0x7A, _FROM_LOWER_TO_UPPER), (0x41, 0x5A, -_FROM_LOWER_TO_UPPER)):
-            if low <= last and first <= high:
-                more.append((max(low, first) + distance, min(high, last) + distance))
-        if high > 0x7F:
-            more.append(_BEYOND_ASCII)
-    return (*ranges, *more)
+    """With the other cases of each letter, as JavaScript has them: of no ASCII letter one is beyond ASCII."""
+    letters, others = _cases()
+    more = [
+        (other, other)
+        for low, high in ranges
+        for letter in letters[bisect_left(letters, low) : bisect_right(letters, high)]
+        for other in others[letter]
+    ]
+    return _joined((*ranges, *more))
+
+
+@cache
+def _cases() -> tuple[list[int], dict[int, list[int]]]:
+    """The letters that have another case, in their order, and for each all that are the same letter."""
+    same: dict[str, list[int]] = {}
+    for code in range(_LAST_OF_CASES):
+        upper = chr(code).upper()
+        if len(upper) > 1 or (code >= 0x80 and upper.isascii()):
+            upper = chr(code)
+        same.setdefault(upper, []).append(code)
+    others = {code: codes for codes in same.values() if len(codes) > 1 for code in codes}
+    return sorted(others), others
 
 
 def written(ranges: Ranges) -> str:

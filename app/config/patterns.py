@@ -37,6 +37,7 @@ _SETS = {"d": DIGITS, "w": WORDS, "s": SPACES}
 _CONTROLS = {"t": 9, "n": 10, "v": 11, "f": 12, "r": 13}
 _ENDS_OF_LINES = f"[{written(LINE_ENDS)}]"
 _NOTHING = "(?!)"
+_SYNTAX = "^$\\.*+?()[]{}|/-"
 # In how many ways a part may match: in one, in a few, in as many as there are characters, in more.
 _ONE, _FEW, _MANY, _MORE = range(4)
 # How often at most each of those may be repeated.
@@ -62,7 +63,7 @@ def read_pattern(text: str) -> re.Pattern[str]:
     if not read.shortest:
         raise BadPattern("it matches the empty text")
     try:
-        return re.compile(read.text, re.IGNORECASE if "i" in flags else 0)
+        return re.compile(read.text)
     except re.error as error:
         raise BadPattern(f"Python has no such thing: {error.msg}") from None
     except (OverflowError, RecursionError):
@@ -90,6 +91,7 @@ class _Reader:
     def __init__(self, source: str, flags: str) -> None:
         self._source = source
         self._flags = flags
+        self._any_case = "i" in flags
         self._at = 0
         self._depth = 0
 
@@ -243,16 +245,19 @@ class _Reader:
             return _Part(rf"(?a:\{letter})", repeatable=False)
         if number := _NUMBER.match(self._source, self._at):
             self._at = number.end()
-            # Of a group that took no part JavaScript asks nothing.
-            return _Part(rf"(?:(?({number[0]})\{number[0]}))")
+            return self._reference(number[0], rf"\{number[0]}")
         if self._take("k<"):
             name = _NAME.match(self._source, self._at)
             if name is None:
                 raise self._bad("a name that can't be read", begin)
             self._at = name.end()
-            return _Part(f"(?:(?({name[1]})(?P={name[1]})))")
+            return self._reference(name[1], f"(?P={name[1]})")
         code = self._character(begin)
         return self._set(((code, code),))
+
+    def _reference(self, group: str, again: str) -> _Part:
+        """What a group has matched. Of one that took no part JavaScript asks nothing."""
+        return _Part(f"(?{'i' * self._any_case}:(?({group}){again}))")
 
     def _character(self, begin: int) -> int:
         """The one character that an escape stands for, from behind its backslash on."""
@@ -271,8 +276,8 @@ class _Reader:
             return self._utf16(begin)
         if letter == "c" and re.match("[A-Za-z]", self._peek()):
             return ord(self._next()) % 32
-        # Any other letter stands for itself, unless flag u forbids it. Of these JavaScript says so only by the way.
-        if letter in "cpPk" or letter.isdigit() or (letter.isalpha() and "u" in self._flags):
+        # Any other sign stands for itself, unless flag u forbids it. Of these JavaScript says so only by the way.
+        if letter in "cpPk" or letter.isdigit() or ("u" in self._flags and letter not in _SYNTAX):
             raise self._bad(f"\\{letter} can't be read", begin)
         return ord(letter)
 
@@ -296,9 +301,11 @@ class _Reader:
         """One character of a set, or one that is not in it."""
         if not ranges:
             return _Part(rf"[{written(ANY)}]" if negated else _NOTHING, 1, ANY if negated else ())
-        seen = either_case(ranges) if "i" in self._flags else ranges
+        if self._any_case:
+            # Not left to Python, for which K and the sign of the kelvin are one letter: \W would take every k.
+            ranges = either_case(ranges)
         text = re.escape(chr(ranges[0][0])) if _is_one(ranges) and not negated else None
-        first = complement(seen) if negated else seen
+        first = complement(ranges) if negated else ranges
         return _Part(text or f"[{'^' * negated}{written(ranges)}]", 1, first)
 
     def _peek(self) -> str:

@@ -213,7 +213,8 @@ def choice(*names: str, replaced: Mapping[str, str] | None = None) -> fields.Str
 
 def several(inner: fields.Field[Any], allowed: str, most: int | None = None) -> fields.List[Any]:
     """A list. most: how many entries it may have."""
-    return fields.List(inner, validate=validate.Length(max=most, error=allowed), error_messages=says(allowed))
+    counted = validate.Length(max=most, error=allowed) if most else None
+    return fields.List(inner, validate=counted, error_messages=says(allowed))
 
 
 def texts(allowed: str = "a list of texts") -> fields.List[Any]:
@@ -277,7 +278,7 @@ def pattern() -> Parsed:
         except BadPattern as bad:
             raise ValidationError(f"another regular expression: of this one, {bad}") from None
 
-    return Parsed(parse, 'a regular expression such as "sk-[a-z0-9]{16,}" or "/secret/i"')
+    return Parsed(parse, 'a regular expression such as "sk-[a-z0-9]+" or "/secret/i"')
 
 
 def model_reference() -> fields.String:

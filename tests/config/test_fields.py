@@ -218,3 +218,41 @@ def test_the_loopback_as_a_proxy(place: Place) -> None:
 def test_no_other_word_is_a_proxy(refused: Refused, word: str) -> None:
     """Whom a word would trust is not guessed."""
     assert refused({"gateway": {"trustedProxies": ["loopback", word]}}).startswith("gateway.trustedProxies[1]: ")
+
+
+def logging(*patterns: Any) -> dict[str, Any]:
+    return {"logging": {"redactPatterns": patterns}}
+
+
+def test_patterns_of_the_log(place: Place) -> None:
+    """Both forms are read, in their order, and an old file's other key beside them is ignored by its name."""
+    document = {"logging": {"redactPatterns": ["emp-\\d+", "/Secret/"], "redactSensitive": "off"}}
+    settings = place.load(document)
+    bare, slashed = settings.logging.redact_patterns
+    assert (bare.sub("*", "Emp-12 x"), slashed.sub("*", "Secret secret")) == ("* x", "* secret")
+    assert [line.partition("use: ")[2] for line in settings.warnings] == ["ignored logging.redactSensitive"]
+    assert place.load(document).logging == settings.logging
+
+
+def test_a_hundred_patterns(place: Place, refused: Refused) -> None:
+    """As many as that, and no more."""
+    assert len(place.load(logging(*["x"] * 100)).logging.redact_patterns) == 100
+    line = "logging.redactPatterns: found a list; allowed: a list of 100 regular expressions at most"
+    assert refused(logging(*["x"] * 101)) == line
+
+
+@pytest.mark.parametrize(
+    ("pattern", "why"),
+    [
+        ("a*", "another regular expression: of this one, it matches the empty text"),
+        ("(x", "another regular expression: of this one, a ( without its ), at character 1"),
+        ("(a+)+", "another regular expression: of this one, a repetition of what may match in several ways"),
+        ("x" * 501, "another regular expression: of this one, it has more than 500 characters"),
+        (7, 'a regular expression such as "sk-[a-z0-9]+" or "/secret/i"'),
+    ],
+)
+def test_bad_patterns(refused: Refused, pattern: Any, why: str) -> None:
+    """A pattern that can't be obeyed keeps the gateway from starting, and the line says why."""
+    line = refused(logging("fine", pattern))
+    assert line.startswith("logging.redactPatterns[1]: found ")
+    assert f"allowed: {why}" in line

@@ -16,8 +16,11 @@ _ORIGIN = re.compile(
 )
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
+# What a page may send without having asked, so that a browser need not ask again for it.
 _CORS_HEADERS = frozenset(("authorization", "content-type", "x-request-id", "idempotency-key"))
-_CORS_FAMILIES = re.compile(r"(?:x-openclaw|x-stainless)-[a-z0-9-]+")  # the official SDKs send the latter
+# A name as RFC 9110 section 5.6.2 has it, and how many a page may ask for: no SDK comes near either.
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]{1,100}", re.ASCII)
+_MOST_HEADERS = 100
 
 # Headers of answers that scripts of allowed origins may read: SDKs decide by two of them whether to ask again.
 EXPOSED = (
@@ -38,9 +41,7 @@ def _host_name(header: str) -> str | None:
 
 
 def _normalized(origin: str) -> str | None:
-    """``scheme://host[:port]`` in lower case without a default port; ``null`` as it is, ``None`` if malformed."""
-    if origin == "null":
-        return origin
+    """``scheme://host[:port]`` in lower case without a default port; ``None`` if it is no such thing."""
     match = _ORIGIN.fullmatch(origin)
     if match is None:
         return None
@@ -82,10 +83,15 @@ class Guard:
             )
 
     def cors_headers(self, request: Request) -> dict[str, str]:
-        """Response headers that let the page of a ``cors.allowedOrigins`` entry read the answer; else none."""
-        origin = request.headers.get("origin")
-        if not origin or not _allows(self._cors_origins, origin):
+        """Response headers that let the page of a ``cors.allowedOrigins`` entry read the answer.
+
+        To others only that the answer depends on who asks, so that no cache gives theirs to such a page.
+        """
+        if not self._cors_origins:
             return {}
+        origin = request.headers.get("origin", "")
+        if not _allows(self._cors_origins, origin):
+            return {"Vary": "Origin"}
         return {
             "Access-Control-Allow-Origin": origin,
             "Access-Control-Expose-Headers": EXPOSED,
@@ -93,29 +99,36 @@ class Guard:
         }
 
     def preflight_headers(self, request: Request) -> dict[str, str]:
-        """The answer to ``OPTIONS`` with ``Access-Control-Request-Method``, for the same origins; else none."""
+        """The answer to ``OPTIONS`` with ``Access-Control-Request-Method``, for the same origins; else none.
+
+        A page that is trusted with the answers may send whatever headers it likes: SDKs, routers and tracers each have
+        their own, and one that is missing here fails the whole request.
+        """
         headers = self.cors_headers(request)
-        if not headers:
+        if "Access-Control-Allow-Origin" not in headers:
             return {}
-        requested = request.headers.get("access-control-request-headers", "").lower()
-        allowed = _CORS_HEADERS.union(_CORS_FAMILIES.findall(requested))
         return headers | {
             "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
-            "Access-Control-Allow-Headers": ", ".join(sorted(allowed)),
+            "Access-Control-Allow-Headers": ", ".join(sorted(_CORS_HEADERS | _asked_for(request))),
             "Access-Control-Max-Age": "600",
             "Vary": "Origin, Access-Control-Request-Headers",
         }
 
 
 def _listed(origins: tuple[str, ...]) -> frozenset[str]:
-    """Normalized, with ``*`` kept."""
-    written = (origin.strip().rstrip("/") for origin in origins)
-    return frozenset(origin if origin == "*" else _normalized(origin) or origin for origin in written)
+    """Normalized; what is no origin lists nobody."""
+    normalized = (_normalized(origin.strip().rstrip("/")) for origin in origins)
+    return frozenset(origin for origin in normalized if origin)
 
 
 def _allows(origins: frozenset[str], origin: str) -> bool:
-    normalized = _normalized(origin)
-    return normalized is not None and (normalized in origins or "*" in origins)
+    return _normalized(origin) in origins
+
+
+def _asked_for(request: Request) -> set[str]:
+    """The header names of a preflight that could be sent, lower case."""
+    names = request.headers.get("access-control-request-headers", "").lower().split(",", _MOST_HEADERS)
+    return {name for each in names[:_MOST_HEADERS] if _HEADER_NAME.fullmatch(name := each.strip(" \t"))}
 
 
 def _is_same_origin(origin: str, host: str) -> bool:

@@ -89,6 +89,7 @@ def _gateway(gateway: Data, environment: Environment) -> kinds.Gateway:
         gateway,
         without=("http", "reload"),
         **overrides,
+        trusted_proxies=[network for networks in gateway.get("trusted_proxies", ()) for network in networks],
         auth=kinds.Auth(
             mode=auth_mode(auth, environment),
             token=environment.token or auth.get("token"),

@@ -70,6 +70,7 @@ class Report:
         self.narrowed: list[str] = []
         # Where the file has what is read at another path.
         self.origins: dict[KeyPath, KeyPath] = {}
+        self.left_out: list[str] = []
 
     def add(self, path: KeyPath, allowed: str, found: str | None = None) -> None:
         """Note a fault. Only the first at a path counts: what follows from it would be noise."""

@@ -12,13 +12,19 @@ from urllib.parse import urlsplit
 from marshmallow import ValidationError, fields, validate
 
 from app.config.faults import NAME
+from app.config.patterns import BadPattern, read_pattern
 
 # orjson writes 254 levels, and the object stands some levels deep in a request.
 MAX_DEPTH = 200
+LOOPBACK: tuple[IPv4Network | IPv6Network, ...] = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 _MESSAGES = ("required", "null", "invalid", "invalid_utf8", "special", "too_large", "type")
 _DURATION = re.compile(r"(\d{1,9})(ms|[smhdw])\Z", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@]+\Z")
+# What older files list among the origins, though no page that should be let in says so of itself: any page, one of no
+# origin, one of a file, and the name of a host.
+_NO_ORIGIN = re.compile(r"\*|null|file://|(?:[a-z0-9_][a-z0-9._-]*|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
+_ORIGIN_ALLOWED = 'an origin such as "https://example.com"'
 _HTTP_URL = re.compile(r"(?i:https?)://[^\s\x00-\x1f\x7f]+\Z")
 HTTP_URL = "a URL that begins with http:// or https://, without spaces"
 _HOST_AND_PORT = "a host in ASCII and, if any, a port from 1 to 65535"
@@ -138,15 +144,8 @@ class Parsed(fields.Field[Any]):
     For any other text ``parse`` raises ``ValueError``, or ``ValidationError`` to say more closely what is allowed.
     """
 
-    def __init__(
-        self,
-        parse: Callable[[str], Any],
-        allowed: str,
-        *,
-        replaced: Mapping[str, str] | None = None,
-        required: bool = False,
-    ) -> None:
-        super().__init__(error_messages=says(allowed), metadata={"replaced": replaced or {}}, required=required)
+    def __init__(self, parse: Callable[[str], Any], allowed: str, *, required: bool = False) -> None:
+        super().__init__(error_messages=says(allowed), required=required)
         self.parse = parse
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
@@ -156,6 +155,17 @@ class Parsed(fields.Field[Any]):
             return self.parse(value)
         except ValueError:
             raise self.make_error("invalid") from None
+
+
+class Origins(fields.List[str]):
+    """A list of origins, loaded without the entries of which ``is_left_out`` holds."""
+
+    def __init__(self) -> None:
+        one = Parsed(lambda value: "" if is_left_out(value) else _parse_origin(value), _ORIGIN_ALLOWED)
+        super().__init__(one, error_messages=says("a list of origins"))
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
+        return [origin for origin in super()._deserialize(value, attr, data, **kwargs) if origin]
 
 
 class Entries(fields.Dict):
@@ -246,8 +256,10 @@ def choice(*names: str, replaced: Mapping[str, str] | None = None, unusable: Col
     )
 
 
-def several(inner: fields.Field[Any], allowed: str) -> fields.List[Any]:
-    return fields.List(inner, error_messages=says(allowed))
+def several(inner: fields.Field[Any], allowed: str, most: int | None = None) -> fields.List[Any]:
+    """A list. most: how many entries it may have."""
+    counted = validate.Length(max=most, error=allowed) if most else None
+    return fields.List(inner, validate=counted, error_messages=says(allowed))
 
 
 def texts(allowed: str = "a list of texts") -> fields.List[Any]:
@@ -270,25 +282,48 @@ def duration() -> Parsed:
     return Parsed(parse, 'a duration above 0 such as "30d", "12h", "45m" or "90s"')
 
 
-def network() -> Parsed:
-    def parse(value: str) -> IPv4Network | IPv6Network:
-        return ip_network(value, strict=False)
+def networks() -> Parsed:
+    """An address or a network, as a tuple of one; ``loopback`` stands for both networks of this machine."""
 
-    return Parsed(parse, 'an IP address or a CIDR such as "10.0.0.0/8"')
+    def parse(value: str) -> tuple[IPv4Network | IPv6Network, ...]:
+        return LOOPBACK if value == "loopback" else (ip_network(value, strict=False),)
+
+    return Parsed(parse, 'an IP address, a CIDR such as "10.0.0.0/8", or "loopback"')
 
 
 def address() -> Parsed:
     return Parsed(lambda value: str(ip_address(value)), "an IP address")
 
 
-def origin(*, replaced: Mapping[str, str] | None = None) -> Parsed:
-    def parse(value: str) -> str:
-        folded = value.lower().removesuffix("/")
-        if not _ORIGIN.match(folded):
-            raise ValueError(value)
-        return folded
+def origin() -> Parsed:
+    return Parsed(_parse_origin, _ORIGIN_ALLOWED)
 
-    return Parsed(parse, 'an origin such as "https://example.com"', replaced=replaced)
+
+def is_left_out(entry: Any) -> bool:
+    """Whether a list of origins goes without this entry: ``*``, ``null``, ``file://`` or the bare name of a host."""
+    if not isinstance(entry, str):
+        return False
+    folded = entry.lower()
+    return bool(_NO_ORIGIN.fullmatch(folded) or _NO_ORIGIN.fullmatch(folded.removesuffix("/")))
+
+
+def _parse_origin(value: str) -> str:
+    folded = value.lower().removesuffix("/")
+    if not _ORIGIN.match(folded):
+        raise ValueError(value)
+    return folded
+
+
+def pattern() -> Parsed:
+    """A regular expression as OpenClaw has it; loaded as Python's."""
+
+    def parse(value: str) -> re.Pattern[str]:
+        try:
+            return read_pattern(value)
+        except BadPattern as bad:
+            raise ValidationError(f"another regular expression: of this one, {bad}") from None
+
+    return Parsed(parse, 'a regular expression such as "sk-[a-z0-9]+" or "/secret/i"')
 
 
 def model_reference() -> fields.String:

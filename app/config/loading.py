@@ -20,9 +20,10 @@ from app.config.dotenv import read_dotenv
 from app.config.env_block import KEY as ENV
 from app.config.env_block import variables_of
 from app.config.environment import Environment, supplemented
-from app.config.faults import ConfigError, Fault, Report
+from app.config.faults import ConfigError, Fault, Report, dotted, shown
 from app.config.include import Composition
 from app.config.keys import keep_known
+from app.config.left_out import left_out
 from app.config.migrations import migrated
 from app.config.models import without_aliases
 from app.config.reading import FilesRead
@@ -88,6 +89,7 @@ def _checked(text: str | None, name: str, environment: Environment, files: Files
     except ValidationError as error:
         report.refuse(error.messages)
         data = error.valid_data if isinstance(error.valid_data, dict) else {}
+    report.left_out += [f"{dotted(path)} {shown(report.at(path))}" for path in left_out(resolved)]
     check_rules(data, environment, report)
     if report.faults:
         raise ConfigError(*report.faults.values())
@@ -154,8 +156,10 @@ def _warnings(environment: Environment, exists: bool, holding: set[Path], report
         parts.append(f"can't be asked: {', '.join(report.unusable)}")
     if report.narrowed:
         parts.append(f"narrower than it says: {', '.join(report.narrowed)}")
+    if report.left_out:
+        parts.append(f"left out {', '.join(report.left_out)}")
     if parts:
-        yield f"{path} has OpenClaw settings that this gateway doesn't use as they are: {'; '.join(parts)}"
+        yield f"{path} has OpenClaw settings that this gateway doesn't use: {'; '.join(parts)}"
     for file in sorted(holding):
         if _open_to_others(file, stat.S_IRGRP | stat.S_IROTH):
             yield f"{file} holds a secret and other users can read it: chmod 600 {shlex.quote(str(file))}"

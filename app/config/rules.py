@@ -6,12 +6,12 @@ A rule whose keys are already at fault says nothing: its finding would only foll
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from typing import Any
 
 from app.config.environment import Environment
 from app.config.faults import KeyPath, Report, shown
-from app.config.fields import HTTP_URL
+from app.config.fields import HTTP_URL, LOOPBACK
 from app.config.models import Usable
 from app.config.well_known import WELL_KNOWN
 
@@ -21,7 +21,6 @@ _HOW_TO_BEGIN = (
     "a token: run `.venv/bin/python -m app onboard`, "
     "or set OPENCLAW_GATEWAY_TOKEN to what `openssl rand -hex 32` prints"
 )
-_LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 
 def check_rules(data: Data, environment: Environment, report: Report) -> None:
@@ -86,8 +85,8 @@ def _trusted_proxy(gateway: Data, auth: Data, report: Report) -> None:
         )
     if proxy.get("allow_loopback") or not report.sound("gateway.auth.trustedProxy.allowLoopback"):
         return
-    for index, network in enumerate(proxies):
-        if any(network.version == local.version and network.overlaps(local) for local in _LOOPBACK):
+    for index, networks in enumerate(proxies):
+        if any(one.version == local.version and one.overlaps(local) for one in networks for local in LOOPBACK):
             allowed = "an address that is not loopback, or gateway.auth.trustedProxy.allowLoopback: true"
             report.add(("gateway", "trustedProxies", index), allowed)
 

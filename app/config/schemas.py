@@ -14,6 +14,7 @@ from app.config.fields import (
     AnyObject,
     Entries,
     Flag,
+    Origins,
     Params,
     Parsed,
     Scalar,
@@ -26,8 +27,9 @@ from app.config.fields import (
     model_choice,
     model_reference,
     nested,
-    network,
+    networks,
     origin,
+    pattern,
     price,
     says,
     seconds,
@@ -54,6 +56,7 @@ _PATH_PART = re.compile(r"(?!\.\.?\Z)[\w.~-]+\Z", re.ASCII)
 WEEK_SECONDS = 604_800
 DAY_MS = 86_400_000
 GIB = 1 << 30
+MAX_PATTERNS = 100
 
 
 class Section(Schema):
@@ -108,6 +111,8 @@ class ChatCompletionsSchema(Section):
     enabled = Flag()
     max_body_bytes = integer(1, GIB)
     images = nested(ImagesSchema)
+    max_image_parts = integer(0, 10_000)
+    max_total_image_bytes = integer(1, GIB)
     reasoning = Flag()
 
 
@@ -121,7 +126,7 @@ class EndpointsSchema(Section):
 
 
 class CorsSchema(Section):
-    allowed_origins = several(origin(), "a list of origins")
+    allowed_origins = Origins()
 
 
 class HttpSchema(Section):
@@ -142,7 +147,7 @@ def _base_path() -> Parsed:
 class ControlUiSchema(Section):
     enabled = Flag()
     base_path = _base_path()
-    allowed_origins = several(origin(replaced={"*": "http://localhost"}), "a list of origins")
+    allowed_origins = Origins()
 
 
 class ReloadSchema(Section):
@@ -154,7 +159,7 @@ class GatewaySchema(Section):
     bind = choice("loopback", "lan", "custom", replaced={"tailnet": "loopback", "auto": "loopback"})
     custom_bind_host = address()
     auth = nested(AuthSchema)
-    trusted_proxies = several(network(), "a list of addresses and CIDRs")
+    trusted_proxies = several(networks(), "a list of addresses and CIDRs")
     allowed_hosts = several(text("a host name without port", r"[A-Za-z0-9._:\[\]-]+\Z"), "a list of host names")
     public_origin = origin()
     max_runs = integer(1, 100_000)
@@ -407,6 +412,7 @@ class SessionSchema(Section):
 class LoggingSchema(Section):
     level = choice("debug", "info", "warn", "error", "fatal", replaced={"trace": "debug", "silent": "fatal"})
     console_style = choice("pretty", "json", replaced={"compact": "pretty"})
+    redact_patterns = several(pattern(), f"a list of {MAX_PATTERNS} regular expressions at most", MAX_PATTERNS)
 
 
 class StorageSchema(Section):

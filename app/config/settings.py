@@ -7,6 +7,7 @@ Times are in the unit of the name; secrets never show in ``repr``.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatchcase
@@ -68,6 +69,8 @@ class ChatCompletions:
     enabled: bool = False
     max_body_bytes: int = 20_971_520
     images: Images = Images()
+    max_image_parts: int = 8  # in the last message of the user
+    max_total_image_bytes: int = 20_971_520  # decoded, of those
     reasoning: bool = False
 
 
@@ -325,6 +328,7 @@ class Session:
 class Logging:
     level: str = "info"
     console_style: str = "pretty"  # pretty | json
+    redact_patterns: tuple[re.Pattern[str], ...] = ()
 
 
 SQLITE = "sqlite:///"

@@ -18,7 +18,7 @@ from app.web.network import INTERNET, Network
 
 MOST_FETCHED = 16
 FETCHES_AT_ONCE = 4
-# Decoded bytes of all images of a request.
+# Decoded bytes of all images of a request, unless those of its last message may hold more.
 MAX_ALL_BYTES = 20 * 1024 * 1024
 # Bytes that are brought to base64 before others have their turn: 0.5 ms. Three are four characters.
 BLOCK = 3 * 64 * 1024
@@ -31,10 +31,14 @@ _WEB = re.compile(r"https?://", re.I)
 
 
 class GivenImage(NamedTuple):
-    """where: the path of the image in the request. image: ``{"url": …}`` of its part, changed in place."""
+    """where: the path of the image in the request. image: ``{"url": …}`` of its part, changed in place.
+
+    in_last: whether it is of the last message of the user, which has bounds of its own.
+    """
 
     where: str
     image: dict[str, str]
+    in_last: bool = False
 
     def check_form(self, rules: Images) -> None:
         """What can be said without looking into the image. Raises InvalidRequest."""
@@ -58,24 +62,25 @@ def taken(rules: Images) -> list[str]:
     return [kind for kind in rules.allowed_mimes if kind in _TYPES.values()]
 
 
-def check(found: Sequence[GivenImage], rules: Images, *, all_of: str, network: Network = INTERNET) -> None:
+def check(
+    found: Sequence[GivenImage],
+    rules: Images,
+    *,
+    all_of: str,
+    most: tuple[int, str] | None = None,
+    network: Network = INTERNET,
+) -> None:
     """Check the images of a request, and turn the URL of each into a ``data:`` URL of its real type, in place.
 
-    all_of: the path of what holds them, for a fault of no single one. Cooperative: a child process decodes, greenlets
-    fetch. Raises InvalidRequest with the path of the first fault, and Overloaded when the images of others take too
-    long.
+    all_of: the path of what holds them, for a fault of no single one. most: how many bytes those ``in_last`` may hold
+    together, and the key that says so. Cooperative: a child process decodes, greenlets fetch. Raises InvalidRequest
+    with the path of the first fault, and Overloaded when the images of others take too long.
     """
     for given in found:
         given.check_form(rules)
     fetched = _fetched([given for given in found if _WEB.match(given.image["url"])], rules, all_of, network)
-    size = 0
-    sources: list[str | bytes] = []
-    for given in found:
-        url = given.image["url"]
-        sources.append(fetched[url] if _WEB.match(url) else url.partition(",")[2])
-        size += _size(sources[-1])
-        if size > MAX_ALL_BYTES:
-            raise given.refused(f"up to here the images hold more than {MAX_ALL_BYTES:,} bytes together")
+    sources = [fetched[url] if _WEB.match(url := given.image["url"]) else url.partition(",")[2] for given in found]
+    _check_sizes(found, sources, most)
     encoded = [source if isinstance(source, str) else _encoded(source) for source in sources]
     types = taken(rules)
     # The answers end with the first fault.
@@ -89,6 +94,21 @@ def check(found: Sequence[GivenImage], rules: Images, *, all_of: str, network: N
         if kind not in types:
             raise given.refused(f"is {kind}, which is not taken; types are {', '.join(types)}")
         given.image["url"] = f"data:{kind};base64,{data}"
+
+
+def _check_sizes(found: Sequence[GivenImage], sources: Sequence[str | bytes], most: tuple[int, str] | None) -> None:
+    most_in_last, key = most or (0, "")
+    most_in_all = max(MAX_ALL_BYTES, most_in_last)
+    size = size_in_last = 0
+    for given, source in zip(found, sources, strict=True):
+        size += _size(source)
+        size_in_last += _size(source) * given.in_last
+        if most and size_in_last > most_in_last:
+            raise given.refused(
+                f"up to here the message's images hold more than {most_in_last:,} bytes together ({key})"
+            )
+        if size > most_in_all:
+            raise given.refused(f"up to here the images hold more than {most_in_all:,} bytes together")
 
 
 def _size(source: str | bytes) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from app.config.settings import Images
+from app.config.settings import ChatCompletions
 from app.errors import InvalidRequest
 from app.images.given import GivenImage, check
 from app.openai_api.messages import Conversation
@@ -12,12 +12,13 @@ from app.providers.images import has_images
 from app.providers.stream import Message
 from app.web.network import INTERNET, Network
 
-MOST_IN_LAST = 8
-# With those that a caller sends again with the conversation.
+# With those that a caller sends again with the conversation, unless the operator lets the last message have more.
 MOST_IN_ALL = 100
 
+_KEY = "gateway.http.endpoints.chatCompletions"
 
-def resolve(conversation: Conversation, rules: Images, *, network: Network = INTERNET) -> None:
+
+def resolve(conversation: Conversation, rules: ChatCompletions, *, network: Network = INTERNET) -> None:
     """Check every image of a request, and turn each into a ``data:`` URL of its real type, in the messages themselves.
 
     Cooperative. Raises InvalidRequest with the path of the first fault, and Overloaded when the images of others take
@@ -25,15 +26,23 @@ def resolve(conversation: Conversation, rules: Images, *, network: Network = INT
     """
     if not has_images(conversation.messages):
         return
-    found = list(_images(conversation))
-    _check_counts(conversation, found)
-    check(found, rules, all_of="messages", network=network)
+    found = _images(conversation)
+    _check_counts(found, rules.max_image_parts)
+    most = (rules.max_total_image_bytes, f"{_KEY}.maxTotalImageBytes")
+    check(found, rules.images, all_of="messages", most=most, network=network)
 
 
-def _images(conversation: Conversation) -> Iterator[GivenImage]:
-    for place, message in zip(conversation.places, conversation.messages, strict=True):
-        for index, image in _of(message):
-            yield GivenImage(f"messages[{place}].content[{index}].image_url.url", image)
+def _images(conversation: Conversation) -> list[GivenImage]:
+    users = [place for place, message in _placed(conversation) if message["role"] == "user"]
+    return [
+        GivenImage(f"messages[{place}].content[{index}].image_url.url", image, users[-1:] == [place])
+        for place, message in _placed(conversation)
+        for index, image in _of(message)
+    ]
+
+
+def _placed(conversation: Conversation) -> Iterator[tuple[int, Message]]:
+    return zip(conversation.places, conversation.messages, strict=True)
 
 
 def _of(message: Message) -> list[tuple[int, dict[str, str]]]:
@@ -42,12 +51,11 @@ def _of(message: Message) -> list[tuple[int, dict[str, str]]]:
     return [(index, part["image_url"]) for index, part in enumerate(parts) if part["type"] == "image_url"]
 
 
-def _check_counts(conversation: Conversation, found: Sequence[GivenImage]) -> None:
-    for place, message in zip(reversed(conversation.places), reversed(conversation.messages), strict=True):
-        if message["role"] == "user":
-            if len(_of(message)) > MOST_IN_LAST:
-                where = f"messages[{place}].content"
-                raise InvalidRequest(f"{where}: must hold {MOST_IN_LAST} images at most", param=where)
-            break
-    if len(found) > MOST_IN_ALL:
-        raise InvalidRequest(f"messages: must hold {MOST_IN_ALL} images at most", param="messages")
+def _check_counts(found: Sequence[GivenImage], most_in_last: int) -> None:
+    in_last = [given for given in found if given.in_last]
+    if len(in_last) > most_in_last:
+        reason = f"the message must hold {most_in_last} images at most ({_KEY}.maxImageParts)"
+        raise in_last[most_in_last].refused(reason)
+    most = max(MOST_IN_ALL, most_in_last)
+    if len(found) > most:
+        raise InvalidRequest(f"messages: must hold {most} images at most", param="messages")

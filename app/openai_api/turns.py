@@ -60,7 +60,7 @@ def turn_of(
         key = keys.stateless(agent.id)
     prepare = None
     if has_images(conversation.messages):
-        prepare = partial(images.resolve, conversation, settings.gateway.chat_completions.images)
+        prepare = partial(images.resolve, conversation, settings.gateway.chat_completions)
     model = _model(services, environ, caller, agent)
     sampling = sampling_of(chat)
     if others:

@@ -105,7 +105,8 @@ def configure(settings: Settings | None) -> None:
     """Log as the settings say; called again after each reload. Without settings, plain lines from ``info`` on."""
     style = settings.logging.console_style if settings else "pretty"
     level = LEVELS[settings.logging.level] if settings else logging.INFO
-    _handler.setFormatter(_Formatter(style, Redaction(secrets_of(settings) if settings else ())))
+    redact = Redaction(secrets_of(settings), settings.logging.redact_patterns) if settings else Redaction()
+    _handler.setFormatter(_Formatter(style, redact))
     root = logging.getLogger()
     if _handler not in root.handlers:
         root.handlers = [_handler]

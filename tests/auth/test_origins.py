@@ -18,7 +18,7 @@ def guard(monkeypatch):
             hosts=("Gateway.Example.", "with-port.example:8443"),
             public="https://public.example",
             cors=("https://app.example/", "http://dev.example:3000"),
-            control_ui=("https://page.example:444", "null"),
+            control_ui=("https://page.example:444",),
         )
     )
 
@@ -98,7 +98,6 @@ def test_missing_host(guard):
         ("http://gateway.example", "gateway.example"),
         ("https://public.example", "127.0.0.1:18789"),
         ("https://page.example:444", "x"),
-        ("null", "x"),
         ("https://app.example", "x"),
         ("https://App.Example:443", "x"),
         ("http://dev.example:3000", "x"),
@@ -119,6 +118,7 @@ def test_allowed_origins(guard, origin, host):
         ("https://app.example.evil.example", "x"),
         ("https://page.example", "x"),
         ("*", "*"),
+        ("null", "null"),
         ("ftp://localhost", "localhost"),
         ("file://", ""),
         ("http://a, http://b", "a, http://b"),
@@ -138,61 +138,83 @@ def test_no_origin(guard):
     guard.check_origin(request(host="localhost"))
 
 
-def test_null_origin_unless_listed():
-    """A sandboxed page's origin ``null`` is foreign unless listed."""
-    with pytest.raises(Forbidden):
-        Guard(settings()).check_origin(request(origin="null", host="null"))
-
-
-def test_star_allows_every_page():
-    """``*`` among the CORS origins admits any well-formed origin and echoes it."""
-    guard = Guard(settings(cors=("*",)))
-    guard.check_origin(request(origin="https://any.example", host="localhost"))
-    assert (
-        guard.cors_headers(request(origin="https://any.example"))["Access-Control-Allow-Origin"]
-        == "https://any.example"
-    )
-    with pytest.raises(Forbidden):
-        guard.check_origin(request(origin="not an origin", host="localhost"))
+@pytest.mark.parametrize("entry", ["*", "null", "file://"])
+def test_no_entry_allows_every_page(entry):
+    """What is no origin of a page admits nobody, should it ever get into the lists."""
+    guard = Guard(settings(cors=(entry,), control_ui=(entry,)))
+    for origin in ("https://any.example", entry):
+        with pytest.raises(Forbidden):
+            guard.check_origin(request(origin=origin, host="localhost"))
+        assert "Access-Control-Allow-Origin" not in guard.cors_headers(request(origin=origin))
 
 
 @pytest.mark.parametrize(
     "origin", ["https://page.example:444", "https://public.example", "https://evil.example", "null", ""]
 )
 def test_cors_is_for_its_own_list(guard, origin):
-    """Only an origin of ``cors.allowedOrigins`` gets CORS headers."""
-    assert guard.cors_headers(request(origin=origin)) == {}
-    assert guard.preflight_headers(request(origin=origin)) == {}
+    """Only an origin of ``cors.allowedOrigins`` gets CORS headers; caches learn that others got none."""
+    sent = request(origin=origin, access_control_request_headers="x-title")
+    assert guard.cors_headers(sent) == {"Vary": "Origin"}
+    assert guard.preflight_headers(sent) == {}
+
+
+def test_nothing_depends_on_the_origin_without_a_list():
+    """Where no page is listed, answers are the same for all and say nothing of it."""
+    assert Guard(settings()).cors_headers(request(origin="https://app.example")) == {}
 
 
 def test_cors_echo(guard):
     """A listed origin is echoed exactly, and caches are told that the answer depends on it."""
     headers = guard.cors_headers(request(origin="https://App.example"))
     assert (headers["Access-Control-Allow-Origin"], headers["Vary"]) == ("https://App.example", "Origin")
-    assert guard.cors_headers(request()) == {}
+    assert set(headers["Access-Control-Expose-Headers"].lower().split(", ")) >= {
+        "x-request-id",
+        "x-openclaw-session-key",
+        "x-openclaw-run-id",
+        "x-openclaw-ignored-fields",
+        "retry-after",
+    }
+
+
+OWN = {"authorization", "content-type", "idempotency-key", "x-request-id"}
+
+
+def allowed(guard, asked):
+    """The headers that a preflight of a listed page is allowed, besides the API's own."""
+    sent = request(origin="https://app.example", access_control_request_headers=asked)
+    names = guard.preflight_headers(sent)["Access-Control-Allow-Headers"].split(", ")
+    assert len(names) == len(set(names))
+    return set(names) - OWN
 
 
 def test_preflight(guard):
-    """A preflight allows the methods and, of the headers asked for, this API's own."""
-    asked = "Authorization, X-OpenClaw-Agent-Id,x-stainless-os, X-Evil"
+    """A preflight allows the methods and the headers that were asked for, and says what the answer depends on."""
+    asked = "Authorization, X-OpenClaw-Agent-Id,x-stainless-os,\tHTTP-Referer , x-title, openai-beta, traceparent"
     headers = guard.preflight_headers(request(origin="https://app.example", access_control_request_headers=asked))
+    assert headers["Access-Control-Allow-Origin"] == "https://app.example"
     assert headers["Access-Control-Allow-Methods"] == "GET, POST, OPTIONS"
-    assert headers["Access-Control-Allow-Headers"].split(", ") == [
-        "authorization",
-        "content-type",
-        "idempotency-key",
-        "x-openclaw-agent-id",
-        "x-request-id",
-        "x-stainless-os",
-    ]
     assert headers["Access-Control-Max-Age"] == "600"
+    assert headers["Vary"] == "Origin, Access-Control-Request-Headers"
+    others = {"x-openclaw-agent-id", "x-stainless-os", "http-referer", "x-title", "openai-beta", "traceparent"}
+    assert set(headers["Access-Control-Allow-Headers"].split(", ")) == OWN | others
 
 
-@given(st.text(), st.text())
-def test_no_headers_break_the_guard(host, origin):
-    """Whatever Host and Origin say, the guard passes or raises ``Forbidden``, and what it echoes is plain."""
-    guard = Guard(settings(cors=("*",)))
-    sent = request(host=host, origin=origin)
+@pytest.mark.parametrize("asked", ["", ",", "x y", "x:y", "x\r\ny: z", "\u017f", "(x)", '"x"', "x" * 101])
+def test_a_preflight_echoes_names_alone(guard, asked):
+    """What is no name of a header, or a very long one, is left out; the rest of the list counts."""
+    assert allowed(guard, f"{asked}, x-title") == {"x-title"}
+
+
+def test_a_preflight_may_ask_for_a_hundred(guard):
+    """What comes after is left out: an answer must not grow with the question."""
+    assert allowed(guard, ",".join(f"x-{at}" for at in range(150))) == {f"x-{at}" for at in range(100)}
+
+
+@given(st.text(), st.text() | st.just("https://app.example"), st.text())
+def test_no_headers_break_the_guard(host, origin, asked):
+    """Whatever a request's headers say, the guard passes or raises ``Forbidden``, and what it echoes is plain."""
+    guard = Guard(settings(cors=("https://app.example",)))
+    sent = request(host=host, origin=origin, access_control_request_headers=asked)
     for check in (guard.check_host, guard.check_origin):
         with suppress(Forbidden):
             check(sent)

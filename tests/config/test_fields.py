@@ -169,3 +169,90 @@ def test_a_models_own_ways(place: Place) -> None:
     (model,) = entry.models
     assert (model.api, model.base_url, dict(model.headers)) == ("openai-responses", "http://y", {"X": "1"})
     assert (model.compat.supports_tools, entry.dialect, entry.pass_fields) == (False, "openai", ("a",))
+
+
+def origins(*entries: Any) -> dict[str, Any]:
+    return {"gateway": {"controlUi": {"allowedOrigins": entries}, "http": {"cors": {"allowedOrigins": entries}}}}
+
+
+LEFT_OUT = ["*", "null", "Null", "file://", "file:///", "localhost", "example.com/", "localhost:3000", "[::1]:80"]
+
+
+@pytest.mark.parametrize("entry", LEFT_OUT)
+def test_origins_that_no_page_has_are_left_out(place: Place, entry: str) -> None:
+    """A file starts with them, one line of warning names each where it stands, and the other entries count."""
+    settings = place.load(origins("https://a.example", entry, "HTTPS://B.example/"))
+    kept = ("https://a.example", "https://b.example")
+    assert settings.gateway.control_ui.allowed_origins == settings.gateway.cors_allowed_origins == kept
+    (warning,) = settings.warnings
+    shown = '"file://…"' if entry.startswith("file") else f'"{entry}"'
+    places = [f"gateway.{where}.allowedOrigins[1] {shown}" for where in ("controlUi", "http.cors")]
+    assert warning.endswith(f"that this gateway doesn't use: left out {', '.join(places)}")
+
+
+def test_what_a_variable_leaves_out_is_not_shown(place: Place) -> None:
+    """The warning quotes the file, not the environment."""
+    document = {"gateway": {"controlUi": {"allowedOrigins": ["${PAGE}"]}}}
+    settings = place.load(document, PAGE="example.com", OPENCLAW_GATEWAY_TOKEN=TOKEN)
+    assert settings.gateway.control_ui.allowed_origins == ()
+    assert settings.warnings[0].endswith('left out gateway.controlUi.allowedOrigins[0] "${PAGE}"')
+
+
+@pytest.mark.parametrize(
+    "entry", ["", "/", " ", "http://", "http://a/b", "https://a?x", "file:///a", "a/b", "a b", "*.example.com", 1, None]
+)
+def test_bad_origins(place: Place, entry: Any) -> None:
+    """What is no origin at all is a fault where it stands, also behind an entry that is left out."""
+    lines = place.faults(origins("*", entry))
+    where = [f"gateway.{name}.allowedOrigins[1]: found " for name in ("controlUi", "http.cors")]
+    assert [line for line, start in zip(sorted(lines), where, strict=True) if not line.startswith(start)] == []
+
+
+def test_the_loopback_as_a_proxy(place: Place) -> None:
+    """The word stands for both networks of this machine, among other proxies."""
+    networks = place.load({"gateway": {"trustedProxies": ["loopback", "10.0.0.1"]}}).gateway.trusted_proxies
+    assert list(map(str, networks)) == ["127.0.0.0/8", "::1/128", "10.0.0.1/32"]
+
+
+@pytest.mark.parametrize("word", ["*", "tailscale", "Loopback", "private", "", "localhost"])
+def test_no_other_word_is_a_proxy(refused: Refused, word: str) -> None:
+    """Whom a word would trust is not guessed."""
+    assert refused({"gateway": {"trustedProxies": ["loopback", word]}}).startswith("gateway.trustedProxies[1]: ")
+
+
+def logging(*patterns: Any) -> dict[str, Any]:
+    return {"logging": {"redactPatterns": patterns}}
+
+
+def test_patterns_of_the_log(place: Place) -> None:
+    """Both forms are read, in their order, and an old file's other key beside them is ignored by its name."""
+    document = {"logging": {"redactPatterns": ["emp-\\d+", "/Secret/"], "redactSensitive": "off"}}
+    settings = place.load(document)
+    bare, slashed = settings.logging.redact_patterns
+    assert (bare.sub("*", "Emp-12 x"), slashed.sub("*", "Secret secret")) == ("* x", "* secret")
+    assert [line.partition("use: ")[2] for line in settings.warnings] == ["ignored logging.redactSensitive"]
+    assert place.load(document).logging == settings.logging
+
+
+def test_a_hundred_patterns(place: Place, refused: Refused) -> None:
+    """As many as that, and no more."""
+    assert len(place.load(logging(*["x"] * 100)).logging.redact_patterns) == 100
+    line = "logging.redactPatterns: found a list; allowed: a list of 100 regular expressions at most"
+    assert refused(logging(*["x"] * 101)) == line
+
+
+@pytest.mark.parametrize(
+    ("pattern", "why"),
+    [
+        ("a*", "another regular expression: of this one, it matches the empty text"),
+        ("(x", "another regular expression: of this one, a ( without its ), at character 1"),
+        ("(a+)+", "another regular expression: of this one, a repetition of what may match in several ways"),
+        ("x" * 501, "another regular expression: of this one, it has more than 500 characters"),
+        (7, 'a regular expression such as "sk-[a-z0-9]+" or "/secret/i"'),
+    ],
+)
+def test_bad_patterns(refused: Refused, pattern: Any, why: str) -> None:
+    """A pattern that can't be obeyed keeps the gateway from starting, and the line says why."""
+    line = refused(logging("fine", pattern))
+    assert line.startswith("logging.redactPatterns[1]: found ")
+    assert f"allowed: {why}" in line

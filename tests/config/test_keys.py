@@ -69,7 +69,7 @@ OPENCLAW_FILE = """{
 
 
 def test_an_openclaw_file_starts(place: Place) -> None:
-    """A user's file starts unchanged; one line names what is ignored and what is replaced by something safer."""
+    """A user's file starts unchanged; one line names what is ignored, replaced by something safer, or left out."""
     settings = place.load(OPENCLAW_FILE)
     warning, unsupported = settings.warnings
     assert all("\n" not in line for line in settings.warnings)
@@ -89,6 +89,8 @@ def test_an_openclaw_file_starts(place: Place) -> None:
     assert 'tools.profile "messaging" by "minimal"' in warning
     assert 'agents.list[1].tools.profile "messaging" by "minimal"' in warning
     assert 'models.providers.ollama.api "ollama" by "openai-completions"' in warning
+    assert warning.endswith('; left out gateway.controlUi.allowedOrigins[0] "*"')
+    assert settings.gateway.control_ui.allowed_origins == ()
     assert settings.gateway.bind_host == "127.0.0.1"
     assert settings.tools.profile == settings.agents["work"].tools.profile == "minimal"
     assert settings.providers["openrouter"].models[0].input == ("text", "image")

@@ -43,7 +43,7 @@ def test_every_key_arrives(place: Place) -> None:
           http: {
             endpoints: {
               chatCompletions: {enabled: true, maxBodyBytes: 10, reasoning: true,
-                images: {allowUrl: true, maxRedirects: 0}},
+                maxImageParts: 3, maxTotalImageBytes: 1000, images: {allowUrl: true, maxRedirects: 0}},
               responses: {enabled: true},
             },
             cors: {allowedOrigins: ['https://a.example']},
@@ -75,6 +75,8 @@ def test_every_key_arrives(place: Place) -> None:
     assert not gateway.auth.rate_limit.exempt_loopback
     assert gateway.chat_completions.enabled
     assert gateway.chat_completions.reasoning
+    chat = gateway.chat_completions
+    assert (chat.max_image_parts, chat.max_total_image_bytes) == (3, 1000)
     assert gateway.responses_enabled
     assert gateway.chat_completions.images.allow_url
     assert gateway.chat_completions.images.max_redirects == 0

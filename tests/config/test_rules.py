@@ -76,7 +76,7 @@ def test_trusted_proxy_needs_header_and_addresses(place: Place) -> None:
     ]
 
 
-@pytest.mark.parametrize("network", ["127.0.0.1", "::1", "0.0.0.0/0"])
+@pytest.mark.parametrize("network", ["127.0.0.1", "::1", "0.0.0.0/0", "loopback"])
 def test_loopback_proxies_need_consent(place: Place, refused: Refused, network: str) -> None:
     """A proxy on this machine is trusted only with allowLoopback."""
     document: Any = {"gateway": {"auth": PROXY_AUTH, "trustedProxies": ["10.0.0.1", network]}}

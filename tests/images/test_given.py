@@ -157,6 +157,14 @@ def test_the_size_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "bytes together" in refused(asked(url, url, url), where="images[2]")
 
 
+def test_a_larger_bound_of_the_last_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the last message may hold more than all images usually may, the request may too."""
+    data = picture()
+    monkeypatch.setattr(given, "MAX_ALL_BYTES", len(data))
+    images = [each._replace(in_last=True) for each in asked(data_url(data), data_url(data))]
+    given.check(images, URLS, all_of="all", most=(2 * len(data), "key"))
+
+
 # URLs of the web.
 
 

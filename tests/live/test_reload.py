@@ -151,6 +151,14 @@ def test_a_bad_change_changes_nothing(watching: Gateway, provider: ScriptedProvi
     assert watching.chat().status == 200
 
 
+def test_a_pattern_of_the_log_counts_at_once(watching: Gateway, provider: ScriptedProvider) -> None:
+    """The line that says that the change is applied has already lost what the pattern matches."""
+    patterns = {"redactPatterns": [r"/applied from \S+/"]}
+    watching.write_config(config_for(provider.base_url, logging=patterns))
+    wait_until(lambda: "configuration ***\n" in watching.log, "the pattern is in force")
+    change(watching, provider)
+
+
 def test_a_missing_file_changes_nothing(watching: Gateway, provider: ScriptedProvider) -> None:
     """Some editors delete before they write: until the file is back the last good configuration stays."""
     watching.config_path.unlink()

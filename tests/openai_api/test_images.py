@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from app.config.settings import Images
+from app.config.settings import ChatCompletions, Images
 from app.errors import InvalidRequest
 from app.openai_api.images import resolve
 from app.openai_api.messages import Conversation, Messages
@@ -18,7 +18,8 @@ from app.providers.images import has_images, without_images
 from tests.images.scene import data_url, picture
 from tests.web.scene import Web, reply, web_in
 
-URLS = Images(allow_url=True)
+KEY = "gateway.http.endpoints.chatCompletions"
+URLS = ChatCompletions(images=Images(allow_url=True))
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def loaded(*messages: Any) -> Conversation:
     return result
 
 
-def refused(conversation: Conversation, rules: Images = URLS, web: Web | None = None, *, where: str) -> str:
+def refused(conversation: Conversation, rules: ChatCompletions = URLS, web: Web | None = None, *, where: str) -> str:
     """Why it is refused; the message begins with the path, which is the parameter too."""
     with pytest.raises(InvalidRequest) as error:
         resolve(conversation, rules, **({"network": web.network()} if web else {}))
@@ -91,9 +92,51 @@ def test_the_number_in_the_last_user_message() -> None:
     """Eight images may be asked about; those of earlier messages don't count."""
     url = data_url(picture())
     resolve(asked(*[url] * 8), URLS)
-    assert refused(asked(*[url] * 9), where="messages[1].content") == "must hold 8 images at most"
+    reason = refused(asked(*[url] * 9), where="messages[1].content[9].image_url.url")
+    assert reason == f"the message must hold 8 images at most ({KEY}.maxImageParts)"
     earlier = {"role": "user", "content": [part(url)] * 9}
     resolve(loaded(earlier, {"role": "user", "content": [part(url)] * 8}), URLS)
+
+
+@pytest.mark.parametrize("most", [0, 1, 2, 9])
+def test_the_number_that_the_operator_sets(most: int) -> None:
+    """So many images may be asked about and not one more, fewer than usual or more, and the first too many is named."""
+    rules, url = ChatCompletions(max_image_parts=most), data_url(picture(size=(2, 2)))
+    resolve(asked(*[url] * most), rules)
+    reason = refused(asked(*[url] * (most + 1)), rules, where=f"messages[1].content[{most + 1}].image_url.url")
+    assert reason == f"the message must hold {most} images at most ({KEY}.maxImageParts)"
+
+
+def test_the_number_in_other_messages() -> None:
+    """The operator's number is for the last message of the user, whatever the conversation holds before and after."""
+    url = data_url(picture(size=(2, 2)))
+    others = {"role": "user", "content": [part(url)] * 3}, {"role": "user", "content": [part(url)]}
+    tool = {"role": "tool", "tool_call_id": "c", "content": [part(url)] * 3}
+    resolve(loaded(*others, tool), ChatCompletions(max_image_parts=1))
+
+
+def test_the_bytes_in_the_last_user_message() -> None:
+    """So many decoded bytes together as the operator sets, to the byte; those of other messages don't count."""
+    data = picture()
+    url = data_url(data)
+    resolve(asked(url, url), ChatCompletions(max_total_image_bytes=2 * len(data)))
+    less = ChatCompletions(max_total_image_bytes=2 * len(data) - 1)
+    reason = refused(asked(url, url), less, where="messages[1].content[2].image_url.url")
+    limit = f"more than {2 * len(data) - 1:,} bytes together ({KEY}.maxTotalImageBytes)"
+    assert reason == f"up to here the message's images hold {limit}"
+    earlier, tool = {"role": "user", "content": [part(url)] * 3}, {"role": "tool", "tool_call_id": "c", "content": []}
+    tool["content"] = [part(url)] * 3
+    resolve(loaded(earlier, {"role": "user", "content": [part(url)]}, tool), less)
+
+
+def test_the_bytes_of_images_by_url(web: Web) -> None:
+    """What was fetched counts too."""
+    data = picture("WEBP")
+    web.answers["/a"] = reply(data)
+    rules = ChatCompletions(images=Images(allow_url=True), max_total_image_bytes=2 * len(data) - 1)
+    url = "http://public.example/a"
+    resolve(asked(url), rules, network=web.network())
+    assert "bytes together" in refused(asked(url, url), rules, web, where="messages[1].content[2].image_url.url")
 
 
 def test_the_number_in_all() -> None:
@@ -118,10 +161,10 @@ def test_the_number_of_urls(web: Web) -> None:
 def test_nothing_is_decoded_here() -> None:
     """The gateway itself never loads a decoder, also when it sees images."""
     program = (
-        "import sys; import app.openai_api.images as images; from app.config.settings import Images;"
+        "import sys; import app.openai_api.images as images; from app.config.settings import ChatCompletions;"
         "from app.openai_api.messages import Messages;"
         "part = {'type': 'image_url', 'image_url': {'url': sys.argv[1]}};"
-        "images.resolve(Messages().deserialize([{'role': 'user', 'content': [part]}]), Images());"
+        "images.resolve(Messages().deserialize([{'role': 'user', 'content': [part]}]), ChatCompletions());"
         "sys.exit('PIL' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program, data_url(picture())], timeout=30).returncode == 0

@@ -7,7 +7,8 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -17,9 +18,10 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as trial
 from hypothesis import strategies as st
 
+from app.config.patterns import read_pattern
 from app.config.settings import Auth, Gateway, Logging, McpServer, Provider, Settings
 from app.ops import logs
-from app.ops.redaction import REDACTED, Redaction
+from app.ops.redaction import REDACTED, WINDOW, Redaction
 from tests.agents.scene import settings
 
 SETTINGS = settings(
@@ -63,10 +65,13 @@ class Log:
         self._capsys = capsys
         self.logger = logging.getLogger("gateway.test")
 
-    def configure(self, style: str = "pretty", level: str = "info", base: Settings = SETTINGS) -> None:
+    def configure(
+        self, style: str = "pretty", level: str = "info", base: Settings = SETTINGS, patterns: Sequence[str] = ()
+    ) -> None:
         # pytest adds handlers of its own for each phase of a test.
         logging.getLogger().handlers = []
-        logs.configure(replace(base, logging=Logging(level=level, console_style=style)))
+        read = tuple(map(read_pattern, patterns))
+        logs.configure(replace(base, logging=Logging(level=level, console_style=style, redact_patterns=read)))
 
     def written(self) -> str:
         return self._capsys.readouterr().err
@@ -328,6 +333,78 @@ def test_no_configured_secret_survives(secret: str, before: str, after: str) -> 
     """Whatever characters it has and wherever it stands."""
     shown = Redaction((secret,))(before + secret + after)
     assert secret not in shown or secret in REDACTED or secret in before + REDACTED + after
+
+
+# What the operator's patterns match.
+
+
+def redaction(*patterns: str, secrets: tuple[str, ...] = ()) -> Redaction:
+    return Redaction(secrets, [read_pattern(each) for each in patterns])
+
+
+@pytest.mark.parametrize("style", ["pretty", "json"])
+def test_what_a_pattern_matches_is_unreadable(log: Log, style: str) -> None:
+    """In a message and in a trace, on stderr and in the tail, in both forms of the log."""
+    log.configure(style, patterns=[r"/Emp-\d{4}/", "internal\\.example"])
+    cursor = logs.tail.read(None, 1, 1000)["cursor"]
+    try:
+        raise ValueError("no Emp-1234 at db.Internal.Example")
+    except ValueError:
+        log.logger.exception("Emp-5678, emp-9999 and %s", "Emp-0000")
+    kept = "\n".join(logs.tail.read(cursor, 100, 100_000)["lines"])
+    for text in (log.written(), kept):
+        assert f"{REDACTED}, emp-9999 and {REDACTED}" in text
+        assert f"ValueError: no {REDACTED} at db.{REDACTED}" in text
+        assert not re.search(r"Emp-|Internal", text)
+
+
+def test_a_reload_brings_new_patterns(log: Log) -> None:
+    """From then on they count, and the old ones no longer."""
+    log.configure(patterns=["first"])
+    log.configure(patterns=["second"])
+    log.logger.info("first, second")
+    assert log.line().endswith(f"first, {REDACTED}")
+
+
+def test_a_pattern_and_a_secret_that_overlap() -> None:
+    """A pattern sees the text as it was, and what it takes leaves no piece of a secret readable."""
+    redact = redaction("[a-z]+ of u?1", "56", secrets=("abc-1234-xyz",))
+    assert (
+        redact("id of u1, token=zz, 123456, abc-1234-xyz")
+        == f"{REDACTED}, token={REDACTED}, 1234{REDACTED}, {REDACTED}"
+    )
+    assert redaction("1234", secrets=("abc-1234-xyz",))("x abc-1234-xyz y") == f"x {REDACTED} y"
+    assert redaction("c-1234-xyz y", secrets=("abc-1234-xyz",))("x abc-1234-xyz y z") == f"x {REDACTED} z"
+    assert redaction("key-0123")("key-0123456789abcdef-gh z") == f"{REDACTED} z"
+
+
+def test_what_matches_nothing_takes_nothing() -> None:
+    """A pattern never puts the mark where no character was."""
+    assert Redaction((), [re.compile("x*")])("axxb") == f"a{REDACTED}b"
+
+
+@trial(deadline=None, max_examples=50)
+@given(st.integers(0, 3 * WINDOW), st.integers(0, 3 * WINDOW), st.integers(1, WINDOW // 2))
+def test_a_long_text_is_seen_in_pieces(before: int, after: int, length: int) -> None:
+    """Wherever a match stands it is found, as long as it is no longer than half of what is seen at once."""
+    text = "." * before + "<" + "x" * (length - 1) + "." * after
+    shown = "." * before + REDACTED + "." * after
+    assert redaction(f"<x{{{length - 1}}}")(text) == shown
+
+
+def test_the_beginning_of_a_piece_is_not_that_of_the_text() -> None:
+    """Nor the begin of a word, wherever the text is cut."""
+    text = "a" * (5 * WINDOW)
+    assert redaction("/^aa/")(text) == REDACTED + text[2:]
+    assert redaction(r"\baa")(text) == REDACTED + text[2:]
+
+
+@pytest.mark.parametrize("text", ["A." * 50_000, "://a:" * 20_000, "a" * 100_000], ids=["schemes", "urls", "word"])
+def test_a_long_line_takes_no_time(text: str) -> None:
+    """What looks for secrets looks at each character a few times, whatever the line is."""
+    began = time.monotonic()
+    Redaction()(f"{text} token=x")
+    assert time.monotonic() - began < 2
 
 
 def test_gunicorns_log_goes_the_same_way(log: Log) -> None:

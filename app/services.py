@@ -40,11 +40,12 @@ class Services:
         self.runs = Runs(self.live, self.sessions, lambda: self.catalogue, lambda: self.toolbox)
         self.environment = environment
         self._greenlets: list[Greenlet[[], object]] = []
+        self._watcher: ConfigWatcher | None = None
         self.live.subscribe(self._apply)
 
     def start_background(self) -> None:
         """What a serving process does beside its requests: watch the file, warm the model, forget old sessions."""
-        watcher = ConfigWatcher(self.environment, self.live.current, self._changed)
+        watcher = self._watcher = ConfigWatcher(self.environment, self.live.current, self._changed)
         self._spawn(lambda: watcher.run(gevent.sleep))
         self._spawn(self._prune)
         self._warm()
@@ -63,7 +64,9 @@ class Services:
         """What doesn't keep the gateway from serving, but those who run it want to know."""
         now = time.monotonic()
         aside = self.catalogue.standing.set_aside()
+        refused = [str(fault) for fault in self._watcher.refused] if self._watcher is not None else []
         return {
+            **({"configRefused": refused} if refused else {}),
             "modelsSetAside": {
                 model: {"seconds": round(each.until - now), "reason": each.reason} for model, each in aside.items()
             },

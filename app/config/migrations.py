@@ -121,7 +121,7 @@ class _Moving:
             path = self._entry(default)
             self._report.moved.append(f"routing.defaultAgentId read as {dotted((*path, 'default'))}")
             self._put((*path, "default"), True, ("routing", "defaultAgentId"))
-        self._drop_empty(("routing", "agents"), ("routing",))
+        self._drop_empty(("routing", "agents"))
 
     def defaults(self) -> None:
         """``agent``, of before there were several; what of it belongs elsewhere has been moved."""
@@ -131,7 +131,7 @@ class _Moving:
         if isinstance(agent, dict):
             for name in tuple(agent):
                 self.move(("agent", name), ("agents", "defaults", name))
-        self._drop_empty(("agent",))
+        self._drop_empty(("agent",), ("routing",))
         auth = self.at(("gateway", "auth"))
         if self._report.origins.get(("gateway", "auth", "token")) and isinstance(auth, dict):
             auth.setdefault("mode", "token")

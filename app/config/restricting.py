@@ -73,6 +73,7 @@ TREATMENTS: Mapping[str, Treatment] = MappingProxyType(
         "agents.defaults.memory": SAFE,
         "agents.defaults.memorySearch": SAFE,
         "agents.defaults.heartbeat": SAFE,
+        "agents.ownership": SAFE,
         "agents.defaults.compaction": SAFE,
         "gateway.bind": EXACT,
         "gateway.customBindHost": EXACT,
@@ -110,6 +111,8 @@ TREATMENTS: Mapping[str, Treatment] = MappingProxyType(
         "commands": SAFE,
         "approvals": SAFE,
         "security": SAFE,
+        "auth": SAFE,
+        "secrets": EXACT,
         "plugins": SAFE,
         "hooks": SAFE,
         "browser": SAFE,
@@ -135,6 +138,7 @@ TREATMENTS: Mapping[str, Treatment] = MappingProxyType(
     }
 )
 
+_NOTHING: tuple[Any, ...] = (None, {}, [])
 _NO_PEOPLE = "nothing, because nothing here tells people apart in that way"
 
 
@@ -146,53 +150,61 @@ def refuse_unheld(document: Data, report: Report) -> None:
 
 def _unheld(document: Data) -> Iterator[tuple[KeyPath, Any, str]]:
     gateway = _object(document, "gateway")
-    tls = _object(gateway, "tls").get("enabled", False)
-    if tls is not False:
-        yield ("gateway", "tls", "enabled"), tls, "false, with TLS in a proxy before this gateway"
-    if gateway.get("roles"):
+    tls = gateway.get("tls")
+    if isinstance(tls, Mapping):
+        if tls.get("enabled", False) is not False:
+            yield ("gateway", "tls", "enabled"), tls["enabled"], "false, with TLS in a proxy before this gateway"
+    elif tls is not None:
+        yield ("gateway", "tls"), tls, "an object with enabled: false, and TLS in a proxy before this gateway"
+    if gateway.get("roles") not in _NOTHING:
         yield ("gateway", "roles"), gateway["roles"], f"{_NO_PEOPLE}; whoever has the secret may do all"
     auth = _object(gateway, "auth")
-    if auth.get("identityScopes") and auth.get("mode") == "trusted-proxy":
+    if auth.get("identityScopes") not in _NOTHING and auth.get("mode") == "trusted-proxy":
         yield (
             ("gateway", "auth", "identityScopes"),
             auth["identityScopes"],
             f"{_NO_PEOPLE}; users of a proxy may do all",
         )
-    if oidc := _object(auth, "trustedProxy").get("cloudflareAccessOidc"):
+    if (oidc := _object(auth, "trustedProxy").get("cloudflareAccessOidc")) not in _NOTHING:
         where: KeyPath = ("gateway", "auth", "trustedProxy", "cloudflareAccessOidc")
         yield where, oidc, "nothing: the proxy's tokens are not verified here; requiredHeaders are checked"
-    yield from _send_policy(_object(_object(document, "session"), "sendPolicy"))
+    yield from _send_policy(_object(document, "session").get("sendPolicy"))
     for path, tools in _all_tools(document):
         blocked = _object(_object(_object(tools, "web"), "fetch"), "ssrfPolicy").get("blockedHostnames")
-        if blocked:
+        if blocked not in _NOTHING:
             where = (*path, "web", "fetch", "ssrfPolicy", "blockedHostnames")
             yield where, blocked, 'nothing: hosts are not blocked by name here; tools.deny: ["web_fetch"] blocks all'
     for name, provider in _object(_object(document, "models"), "providers").items():
         request = _object(provider, "request")
         for key in ("proxy", "tls"):
-            if request.get(key):
+            if request.get(key) not in _NOTHING:
                 where = ("models", "providers", name, "request", key)
                 allowed = (
                     "nothing: requests would leave another way; HTTPS_PROXY of the gateway's environment is obeyed"
                 )
                 yield where, request[key], allowed
-    proxy = _object(document, "proxy")
-    if proxy and proxy.get("enabled") is not False:
+    proxy = document.get("proxy")
+    if proxy not in _NOTHING and not (isinstance(proxy, Mapping) and proxy.get("enabled") is False):
         allowed = "enabled: false: requests would leave past it; HTTPS_PROXY of the gateway's environment is obeyed"
         yield ("proxy",), proxy, allowed
 
 
-def _send_policy(policy: Data) -> Iterator[tuple[KeyPath, Any, str]]:
+def _send_policy(policy: Any) -> Iterator[tuple[KeyPath, Any, str]]:
     path: KeyPath = ("session", "sendPolicy")
     allowed = (
         "nothing: who may send is decided by who has the secret; only rules for channels and kinds of chats may stand"
     )
+    if not isinstance(policy, Mapping):
+        if policy is not None:
+            yield path, policy, allowed
+        return
     if policy.get("default", "allow") != "allow":
         yield (*path, "default"), policy["default"], allowed
-    rules = policy.get("rules")
-    for index, rule in enumerate(rules if isinstance(rules, list) else ()):
+    rules = policy.get("rules", [])
+    for index, rule in enumerate(rules if isinstance(rules, list) else [rules]):
         match = _object(rule, "match")
-        if isinstance(rule, Mapping) and rule.get("action") != "allow" and not {"channel", "chatType"} & match.keys():
+        allows = isinstance(rule, Mapping) and rule.get("action") == "allow"
+        if not allows and not {"channel", "chatType"} & match.keys():
             yield (*path, "rules", index), rule, allowed
 
 

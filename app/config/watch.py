@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from app.config.environment import Environment
-from app.config.faults import ConfigError
+from app.config.faults import ConfigError, Fault
 from app.config.loading import load
 from app.config.reading import FileState, state_of
 from app.config.settings import Settings
@@ -43,6 +43,8 @@ class ConfigWatcher:
         self._tried = dict(settings.files) or {environment.config_path: None}
         self._seen: Look = self._tried
         self._missing = False
+        # What is wrong with the files as they are, while earlier settings stay in force.
+        self.refused: tuple[Fault, ...] = ()
 
     def run(self, sleep: Callable[[float], object]) -> None:
         """Check twice a second until ``gateway.reload.mode`` is "off". ``sleep`` takes seconds."""
@@ -71,12 +73,13 @@ class ConfigWatcher:
         except ConfigError as error:
             # Whatever the last good load or this one has looked at may mend it.
             self._tried = {file: self._seen.get(file) for file in self._settings.files} | dict(error.files)
+            self.refused = error.faults
             log.error("the changed configuration is refused, the last good one stays")
             for fault in error.faults:
                 log.error("%s", fault)
             return False
         old, self._settings = self._settings, new
-        self._tried = dict(new.files)
+        self._tried, self.refused = dict(new.files), ()
         needs_restart = tuple(key for key, read in _NEED_RESTART.items() if read(old) != read(new))
         self._on_change(new, needs_restart)
         return True

@@ -151,6 +151,22 @@ def test_a_bad_change_changes_nothing(watching: Gateway, provider: ScriptedProvi
     assert watching.chat().status == 200
 
 
+def test_a_limit_that_cannot_be_held_changes_nothing(watching: Gateway, provider: ScriptedProvider) -> None:
+    """A key that restricts what nothing here restricts is refused, and told to who may read the health."""
+
+    def refused(token: str | None = TOKEN) -> Any:
+        return watching.call("/readyz", method="GET", token=token).json.get("configRefused")
+
+    watching.write_config(config_for(provider.base_url, gateway={"roles": {"default": "guest"}}))
+    wait_until(refused, "the fault is told")
+    assert [line.partition(":")[0] for line in refused()] == ["gateway.roles"]
+    assert refused(token=None) is None
+    assert "gateway.roles: found " in watching.log
+    assert watching.chat().status == 200
+    change(watching, provider)
+    assert refused() is None
+
+
 def test_a_pattern_of_the_log_counts_at_once(watching: Gateway, provider: ScriptedProvider) -> None:
     """The line that says that the change is applied has already lost what the pattern matches."""
     patterns = {"redactPatterns": [r"/applied from \S+/"]}

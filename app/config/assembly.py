@@ -15,6 +15,7 @@ from app.config.fields import SAMPLING
 from app.config.models import Usable, aliases_of, bind_overrides
 from app.config.narrowing import Written, sandboxed, tools_of
 from app.config.rules import auth_mode, written_agents
+from app.config.schemas import WEEK_SECONDS
 from app.config.settings import NO_COMPAT
 from app.config.well_known import WELL_KNOWN, address_of, needs_bearer, well_known_keys, well_known_provider
 
@@ -209,7 +210,10 @@ def _agents(
     paths = {str(name): path for path, name, _ in written_agents(section)}
     marked = next((name for name, agent in written.items() if agent.get("default")), None)
     default = marked or (kinds.MAIN_AGENT if kinds.MAIN_AGENT in written else next(iter(written)))
-    defaults, usable = section.get("defaults", {}), Usable(data, environment, report)
+    defaults, usable = dict(section.get("defaults", {})), Usable(data, environment, report)
+    if defaults.get("timeout_seconds", 0) > WEEK_SECONDS:
+        defaults["timeout_seconds"] = WEEK_SECONDS
+        report.narrow(f"agents.defaults.timeoutSeconds is more than a week: it is taken as {WEEK_SECONDS}")
     base = _folder(defaults.get("workspace", "workspace"), environment.state_dir)
     agents = {}
     for name, agent in written.items():

@@ -53,6 +53,8 @@ PROVIDER_ID = ("a name without space and slash", r"[^\s\x00-\x1f\x7f/]+\Z")
 SERVER_NAME = ("letters, digits, -, _ and ., 64 at most", r"[A-Za-z0-9_.-]{1,64}\Z")
 VARIABLE_NAME = ("the name of a variable", r"[^=\s\x00-\x1f]+\Z")
 _PATH_PART = re.compile(r"(?!\.\.?\Z)[\w.~-]+\Z", re.ASCII)
+# Files that say "for ever" have about ten years; what is above a week is taken as a week.
+CENTURY_SECONDS = 3_155_760_000
 WEEK_SECONDS = 604_800
 DAY_MS = 86_400_000
 GIB = 1 << 30
@@ -273,7 +275,7 @@ class AgentDefaultsSchema(Section):
     model = model_choice(ModelSchema)
     workspace = text()
     system_prompt = text()
-    timeout_seconds = seconds(WEEK_SECONDS)
+    timeout_seconds = seconds(CENTURY_SECONDS)
     max_turns = integer(1, 10_000)
     max_concurrent = integer(1, 100_000)
     context_tokens = integer(256, 100_000_000)

@@ -248,6 +248,16 @@ def test_what_is_switched_off_is_not_offered(place: Place, tools: dict[str, Any]
         assert {name for name in names if not policy(place.load(document)).allows(name)} == denied
 
 
+@pytest.mark.parametrize(
+    ("seconds", "holds"), [(600, 600), (604_800, 604_800), (604_801, 604_800), (315_360_000, 604_800)]
+)
+def test_a_time_without_end_is_a_week(place: Place, seconds: int, holds: int) -> None:
+    """Files that mean "for ever" start, and a run ends all the same."""
+    settings = place.load({"agents": {"defaults": {"timeoutSeconds": seconds}}})
+    assert settings.agents["main"].timeout_seconds == holds
+    assert bool(settings.warnings) == (seconds > holds)
+
+
 # Names of OpenClaw's.
 
 

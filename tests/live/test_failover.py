@@ -90,3 +90,21 @@ def test_another_model_for_one_run(pair: Gateway, provider: ScriptedProvider, ot
     assert other.requests[0].body["model"] == "n"
     unknown = pair.chat("hi", headers={"x-openclaw-model": "scripted/nobody"})
     assert (unknown.status, unknown.error["code"]) == (404, "model_not_found")
+
+
+def test_a_model_that_may_not_be_chosen(start_gateway: StartGateway, provider: ScriptedProvider) -> None:
+    """modelPolicy.allow bounds what x-openclaw-model may name, by aliases too; the agent's own model always answers."""
+    models = {"providers": {"scripted": {"models": [{"id": name} for name in ("m", "big", "small")]}}}
+    named = {"scripted/big": {"alias": "huge"}, "scripted/small": {"alias": "quick", "params": {"temperature": 0.5}}}
+    defaults = {"modelPolicy": {"allow": ["scripted/s*"]}, "models": named}
+    gateway = start_gateway(models=models, agents={"defaults": defaults})
+    for wanted in ("scripted/big", "huge"):
+        refused = gateway.chat("hi", headers={"x-openclaw-model": wanted})
+        assert (refused.status, refused.error["param"]) == (400, "x-openclaw-model")
+        assert "modelPolicy.allow" in refused.error["message"]
+    assert provider.requests == []
+    for wanted in ("scripted/small", "Quick", "scripted/m"):
+        assert gateway.chat("hi", headers={"x-openclaw-model": wanted}).status == 200
+    assert gateway.chat("hi", headers={"x-openclaw-model": "quick"}, temperature=0).status == 200
+    asked = [(received.body["model"], received.body.get("temperature")) for received in provider.requests]
+    assert asked == [("small", 0.5), ("small", 0.5), ("m", None), ("small", 0)]

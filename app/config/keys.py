@@ -36,6 +36,8 @@ _MEANT: Mapping[KeyPath, str] = MappingProxyType(
         ("models", "default"): "agents.defaults.model",
         ("gateway", "cors"): "gateway.http.cors",
         ("permissions",): "tools",
+        ("exec",): "tools.exec",
+        ("sandbox",): "agents.defaults.sandbox",
     }
 )
 

@@ -149,3 +149,44 @@ def test_free_maps_take_any_name(place: Place) -> None:
     provider = {"baseUrl": "http://x", "headers": {"X-Own": "1"}, "models": [{"id": "m", "cost": {"own": 1}}]}
     server = {"command": "x", "env": {"OWN": "1"}, "enabled": False}
     assert place.load({"models": {"providers": {"p": provider}}, "mcp": {"servers": {"s": server}}}).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("document", "meant"),
+    [
+        ({"providers": {}}, "models.providers"),
+        ({"models": {"default": "p/m"}}, "agents.defaults.model"),
+        ({"agents": {"researcher": {"model": "p/m"}}}, "agents.entries.researcher"),
+        ({"gateway": {"cors": {"origins": ["*"]}}}, "gateway.http.cors"),
+        ({"permissions": {"autoApprove": True}}, "tools"),
+        ({"exec": {"security": "deny"}}, "tools.exec"),
+        ({"sandbox": {"mode": "all"}}, "agents.defaults.sandbox"),
+        ({"version": "1"}, "meta.lastTouchedVersion"),
+    ],
+)
+def test_what_people_write_that_was_never_a_key(refused: Refused, document: Any, meant: str) -> None:
+    """It is a fault that says where it belongs: a limit that stands in the wrong place must not be lost."""
+    assert refused(document).endswith(f"did you mean {meant}?")
+
+
+@pytest.mark.parametrize(
+    ("document", "named"),
+    [
+        ({"gateway": {"tailscale": {"mode": "off", "resetOnExit": False}}}, ["gateway.tailscale.resetOnExit"]),
+        ({"tools": {"web": {"search": {"enabled": False, "apiKey": "k"}}}}, []),
+        ({"tools": {"web": {"search": {"enabled": True, "apiKey": "k"}}}},
+         ["tools.web.search.enabled", "tools.web.search.apiKey"]),
+        ({"agents": {"defaults": {"compaction": {}, "heartbeat": {"every": "1h"}}}}, ["agents.defaults.heartbeat.every"]),
+        ({"hooks": {"enabled": False}, "meta": {"x": 1}, "wizard": {}, "$schema": "x"}, []),
+        ({"gateway": {"mode": "local"}, "models": {"mode": "merge"}}, []),
+        ({"gateway": {"mode": "remote"}}, ["gateway.mode"]),
+        ({"channels": {"telegram": {"enabled": True, "botToken": "t"}}}, ["channels"]),
+    ],
+)  # fmt: skip
+def test_what_is_ignored_is_named_as_far_as_it_says_something(place: Place, document: Any, named: list[str]) -> None:
+    """Each setting by its own path, sections without use here by their name, and what says nothing not at all."""
+    warnings = place.load(document).warnings
+    if named:
+        assert warnings[0].endswith(f"doesn't use: ignored {', '.join(named)}")
+    else:
+        assert warnings == ()

@@ -18,10 +18,10 @@ Data = Mapping[str, Any]
 _SECURITIES = ("deny", "allowlist", "full")
 _MODES = {"deny": "deny", "allowlist": "allowlist", "ask": "allowlist", "auto": "allowlist", "full": "full"}
 # Programs that run whatever is written in their arguments.
-_INTERPRETERS = tuple(
-    """python python2 python3 pypy pypy3 node nodejs deno bun ruby irb perl php lua tclsh R Rscript osascript gdb vim
-    awk gawk mawk nawk sed find xargs make env ssh sudo su busybox
-    sh bash dash zsh ksh fish pwsh powershell""".split()
+_INTERPRETERS = (
+    *("python", "python2", "python3", "pypy", "pypy3", "node", "nodejs", "deno", "bun", "ruby", "irb", "perl", "php"),
+    *("lua", "tclsh", "R", "Rscript", "osascript", "gdb", "vim", "awk", "gawk", "mawk", "nawk", "sed", "find", "xargs"),
+    *("make", "env", "ssh", "sudo", "su", "busybox", "sh", "bash", "dash", "zsh", "ksh", "fish", "pwsh", "powershell"),
 )
 _NOBODY = "and nobody can be asked here"
 _OTHERS = ("sessions_list", "sessions_history", "sessions_send")

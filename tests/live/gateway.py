@@ -77,10 +77,18 @@ class Answer:
 
 
 class Gateway:
-    """One running gateway. ``url`` has no path; ``log`` is what it has written so far."""
+    """One running gateway. ``url`` has no path; ``log`` is what it has written so far.
+
+    at_its_address: it listens where its file says, not at a free port of this machine.
+    """
 
     def __init__(
-        self, state_dir: Path, config: Config | None, *options: str, env: dict[str, str] | None = None
+        self,
+        state_dir: Path,
+        config: Config | None,
+        *options: str,
+        env: dict[str, str] | None = None,
+        at_its_address: bool = False,
     ) -> None:
         self.state_dir = state_dir
         self.config_path = state_dir / "openclaw.json"
@@ -88,7 +96,8 @@ class Gateway:
         if config is not None:
             self.write_config(config)
         self._log_path = state_dir / "gateway.log"
-        bind = () if any(option.startswith(("--bind", "-b")) for option in options) else ("--bind", "127.0.0.1:0")
+        bound = at_its_address or any(option.startswith(("--bind", "-b")) for option in options)
+        bind = () if bound else ("--bind", "127.0.0.1:0")
         clean = {key: value for key, value in os.environ.items() if not key.startswith(("OPENCLAW_", "WEB_CONC"))}
         with self._log_path.open("wb") as log:
             self.process = subprocess.Popen(

@@ -78,7 +78,7 @@ class Policy:
 
     The agent's profile replaces the gateway's, ``alsoAllow`` of both widens it. The gateway's ``allow`` is a ceiling,
     ``deny`` of either always wins, and an agent's ``allow`` only narrows. Names are tools, ``group:…`` or patterns
-    with ``*``, whatever their case.
+    with ``*``, whatever their case and the space around them.
 
     profile: the one that applies. exec: how commands may run, with every field but ``timeout_seconds`` set.
     ``limits`` of both narrow further; those for certain models hold where one of ``choice`` is meant, since any of them
@@ -129,7 +129,7 @@ def name_warnings(settings: Settings) -> Iterator[str]:
     """A line for each name in the policies that means no tool here, and one for all tools of OpenClaw's."""
     foreign: dict[str, None] = {}
     for who, name, denies in _meaningless(settings):
-        if name.lower() in _FOREIGN:
+        if _normal(name) in _FOREIGN:
             foreign[name] = None
         elif denies:
             yield f"{who}: there is no tool {name!r}, so nothing is denied by that name; commands are run by exec"
@@ -155,8 +155,8 @@ def _without_tool(
     # Nobody knows yet which tools the servers have.
     unknowable = any(server.enabled for server in settings.mcp_servers.values())
     for name in dict.fromkeys((*allowed, *denied)):
-        lowered = name.lower()
-        pattern = _ALIASES.get(lowered, lowered)
+        normal = _normal(name)
+        pattern = _ALIASES.get(normal, normal)
         means = (*GROUPS, *_DENIED) if name in denied else GROUPS
         if (
             pattern not in means
@@ -174,8 +174,8 @@ def _exec(gateway: Exec, agent: Exec, usual: str) -> Exec:
     bins = agent.safe_bins if agent.safe_bins is not None else gateway.safe_bins or ()
     if gateway.safe_bins is not None or gateway.security == "allowlist":
         bins = tuple(name for name in bins if name in (gateway.safe_bins or ()))
-    barred = {*gateway.barred, *agent.barred}
-    bins = tuple(name for name in bins if name not in barred and name.rstrip("0123456789.") not in barred)
+    barred = {_normal(name) for name in (*gateway.barred, *agent.barred)}
+    bins = tuple(name for name in bins if not {_normal(name), _normal(name).rstrip("0123456789.")} & barred)
     times = [seconds for seconds in (gateway.timeout_seconds, agent.timeout_seconds) if seconds is not None]
     return Exec(
         security=min(wanted, most, key=_SECURITIES.index),
@@ -205,7 +205,7 @@ def _holds(limit: Limit, choice: ModelChoice | None) -> bool:
     """Whether a limit is for a run that may ask the models of ``choice``; where that is not known, it is."""
     if limit.model is None or choice is None:
         return True
-    pattern = limit.model.lower()
+    pattern = _normal(limit.model)
     references = [reference.lower() for reference in (choice.primary, *choice.fallbacks)]
     return any(
         fnmatchcase(reference, pattern) or fnmatchcase(reference.partition("/")[0], pattern) for reference in references
@@ -213,7 +213,7 @@ def _holds(limit: Limit, choice: ModelChoice | None) -> bool:
 
 
 def _expanded_denied(names: tuple[str, ...]) -> frozenset[str]:
-    return _expanded(names) | {tool for name in names for tool in _DENIED.get(name.lower(), ())}
+    return _expanded(names) | {tool for name in names for tool in _DENIED.get(_normal(name), ())}
 
 
 @cache
@@ -223,11 +223,16 @@ def _expanded(names: tuple[str, ...]) -> frozenset[str]:
 
 def _expand(names: Iterable[str]) -> Iterator[str]:
     for name in names:
-        lowered = name.lower()
-        if lowered in GROUPS:
-            yield from GROUPS[lowered]
+        normal = _normal(name)
+        if normal in GROUPS:
+            yield from GROUPS[normal]
         else:
-            yield _ALIASES.get(lowered, lowered)
+            yield _ALIASES.get(normal, normal)
+
+
+def _normal(name: str) -> str:
+    """A name as OpenClaw compares it: of any case, and with space around it, it means the same."""
+    return name.strip().lower()
 
 
 def _named(tool: str, patterns: frozenset[str]) -> bool:

@@ -71,9 +71,11 @@ def test_an_empty_allow_allows_nothing() -> None:
     assert allowed(Tools(profile="full", allow=())) == set()
 
 
-@pytest.mark.parametrize("name", ["exec", "EXEC", "bash", "Bash", "group:runtime", "Group:Runtime", "ex*", "*"])
+@pytest.mark.parametrize(
+    "name", ["exec", "EXEC", " exec ", "bash", "Bash", "group:runtime", " Group:Runtime", "ex*", "*"]
+)
 def test_deny_always_wins(name: str) -> None:
-    """By name in any case, by OpenClaw's name, by group or by pattern; of the gateway and of the agent."""
+    """By name in any case and with space around, by OpenClaw's name, by group or pattern; of gateway and agent."""
     for gateway, agent in ((Tools("full", deny=(name,)), Tools("full")), (Tools("full"), Tools(deny=(name,)))):
         assert "exec" not in allowed(gateway, replace(agent, also_allow=("exec",)))
 

@@ -112,7 +112,8 @@ def _providers(
 ) -> dict[str, kinds.Provider]:
     written, keys = data.get("models", {}).get("providers", {}), well_known_keys(environment)
     closed = Usable(data, environment, report).closed()
-    report.unusable += [f"models.providers.{name}: {why}" for name, why in closed.items()]
+    for name, why in closed.items():
+        report.unask(("models", "providers", name), f"models.providers.{name}: {why}")
     entries = data.get("agents", {}).get("defaults", {}).get("models", {})
     providers = {
         name: _provider(name, _complete(name, provider, keys.get(name), report), entries)
@@ -143,7 +144,8 @@ def _complete(name: str, provider: Data, key: str | None, report: Report) -> Dat
                 whole.setdefault("api_key", key)
     address = address_of(name, api if isinstance(api, str) else None, whole["base_url"])
     if address != whole["base_url"]:
-        report.moved.append(f"{dotted((*path, 'baseUrl'))} read as {address}")
+        where = (*path, "baseUrl")
+        report.reread(where, dotted(where), address, "the OpenAI-compatible address of the same server")
         whole["base_url"] = address
     if needs_bearer(name, whole.get("api_key")):
         whole.setdefault("auth_header", True)

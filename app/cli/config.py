@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -164,12 +165,11 @@ def migrate(dry_run: bool, address: Address, as_json: bool) -> None:
     if address.url:
         raise click.UsageError("a file of this machine is migrated: leave out --url")
     environment = read_environment()
-    document = FileDocument(environment) if environment.config_path.exists() else None
     try:
-        text = None if document is None else document.text
-        if document is None or text is None:
-            fail(f"{environment.config_path}: not found; `python -m app onboard` writes one")
-        new, moves = with_todays_keys(text, environment)
+        document = FileDocument(environment)
+        if document.text is None:
+            fail(f"{document.place}: not found; `python -m app onboard` writes one")
+        new, moves = with_todays_keys(document.text, environment)
         shown = redacted(new)
         if moves and not dry_run:
             document.save(new)
@@ -192,7 +192,8 @@ def migrate(dry_run: bool, address: Address, as_json: bool) -> None:
     if dry_run:
         click.echo(plain(shown), nl=not shown.endswith("\n"))
     elif moves:
-        click.echo(f"{document.place}: written; the file of before is {backup_of(Path(document.place)).name}")
+        kept = backup_of(Path(os.path.realpath(document.place)))
+        click.echo(f"{document.place}: written; the file of before is {kept}")
 
 
 @config.command("path")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,22 +13,28 @@ import pyjson5
 
 from app.agents.tools.policy import name_warnings
 from app.cli.address import Address, gateway_options
-from app.cli.config_document import Document, GatewayDocument, document_of
+from app.cli.config_document import Document, FileDocument, GatewayDocument, document_of
 from app.cli.screen import plain, print_json
 from app.config import (
     EMPTY,
     ConfigError,
     Environment,
+    Line,
     Settings,
     StaleConfig,
+    explained,
     load,
     parse_path,
     read_environment,
+    redacted,
+    refusals,
     with_names_once,
+    with_todays_keys,
     with_value,
     without,
 )
 from app.config.faults import ABSENT, KeyPath, value_at
+from app.config.settings import backup_of
 from app.config.syntax import parse
 
 
@@ -112,14 +119,18 @@ def unset(path: str, address: Address, as_json: bool) -> None:
 
 
 @config.command(
-    epilog="Examples:\n\n  python -m app config validate\n\n  python -m app config validate ./openclaw.json"
+    epilog="Examples:\n\n  python -m app config validate\n\n  python -m app config validate ./openclaw.json\n\n"
+    "  python -m app config validate --explain"
 )
 @click.argument("path", required=False, type=click.Path(path_type=Path))
+@click.option("--explain", is_flag=True, help="Say of each key what becomes of it, and nothing of what it holds.")
 @gateway_options
-def validate(path: Path | None, address: Address, as_json: bool) -> None:
+def validate(path: Path | None, explain: bool, address: Address, as_json: bool) -> None:
     """Check PATH, or the file in use, and name every fault. Exit code 1 when there is one."""
     if path is not None and address.url:
         raise click.UsageError("a file of this machine is checked without --url")
+    if explain and address.url:
+        raise click.UsageError("a file of this machine is explained: leave out --explain, or --url")
     if address.url:
         said = GatewayDocument(address).said
         faults = [f"{each.get('path')}: {each.get('message')}" for each in said.get("issues", ())]
@@ -132,12 +143,57 @@ def validate(path: Path | None, address: Address, as_json: bool) -> None:
             path.stat()
         except OSError as error:
             fail(f"{path}: {error.strerror}")
+    if explain:
+        _explain(environment, as_json)
+        return
     try:
         settings = load(environment)
     except ConfigError as error:
         _report(str(environment.config_path), [str(fault) for fault in error.faults], [], as_json)
     else:
         _report(str(settings.path), [], [*settings.warnings, *name_warnings(settings)], as_json)
+
+
+@config.command(epilog="Examples:\n\n  python -m app config migrate --dry-run\n\n  python -m app config migrate")
+@click.option("--dry-run", is_flag=True, help="Print what would be written, without secrets, and write nothing.")
+@gateway_options
+def migrate(dry_run: bool, address: Address, as_json: bool) -> None:
+    """Write this machine's file in today's keys, where it has older ones.
+
+    Comments and order stay, and the file of before is kept beside it, in ….bak.
+    """
+    if address.url:
+        raise click.UsageError("a file of this machine is migrated: leave out --url")
+    environment = read_environment()
+    try:
+        document = FileDocument(environment)
+        if document.text is None:
+            fail(f"{document.place}: not found; `python -m app onboard` writes one")
+        new, moves = with_todays_keys(document.text, environment)
+        shown = redacted(new)
+        if moves and not dry_run:
+            document.save(new)
+    except ConfigError as error:
+        fail_with(error)
+    except StaleConfig as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"{environment.config_path}: can't be written: {error.strerror or error}")
+    if as_json:
+        told = {"path": document.place, "written": bool(moves) and not dry_run}
+        told["moves"] = [{"from": move.old, "to": move.new} for move in moves]
+        print_json(told | ({"text": shown} if dry_run else {}))
+        return
+    for move in moves:
+        # Of a dry run the file alone is on stdout.
+        click.echo(plain(f"{move.old} is now {move.new}"), err=dry_run)
+    if not moves:
+        click.echo(f"{document.place}: nothing to move, every key is one of today", err=dry_run)
+    if dry_run:
+        click.echo(plain(shown), nl=not shown.endswith("\n"))
+    elif moves:
+        kept = backup_of(Path(os.path.realpath(document.place)))
+        click.echo(f"{document.place}: written; the file of before is {kept}")
 
 
 @config.command("path")
@@ -204,6 +260,27 @@ def _change(address: Address, change: Callable[[str], str], said: str, key: str,
         print_json({"path": document.place, "key": key})
     else:
         click.echo(f"{said} in {document.place}")
+
+
+def _explain(environment: Environment, as_json: bool) -> None:
+    place = str(environment.config_path)
+    lines: Sequence[Line]
+    valid = True
+    try:
+        lines = explained(environment)
+    except ConfigError as error:
+        lines, valid = refusals(error), False
+    if as_json:
+        keys = [{"path": line.where, "what": line.what.value, "said": line.said} for line in lines]
+        print_json({"path": place, "valid": valid, "keys": keys})
+    elif valid:
+        click.echo(f"{place}: valid")
+        for line in lines:
+            click.echo(plain(str(line)))
+    else:
+        fail("\n".join(map(str, lines)))
+    if not valid:
+        raise SystemExit(1)
 
 
 def _report(place: str, faults: Sequence[str], warnings: Sequence[str], as_json: bool) -> None:

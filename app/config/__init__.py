@@ -2,12 +2,14 @@
 
 from app.config.document import EMPTY, merged, parse_path, with_names_once, with_value, without
 from app.config.environment import Environment, read_environment
+from app.config.explain import Line, explained, refusals
 from app.config.faults import ConfigError, Fault
 from app.config.json_schema import config_schema
 from app.config.live import LiveSettings
 from app.config.loading import check, load, read_text
 from app.config.onboarding import make_state_dir, onboard
 from app.config.redaction import REDACTED, redacted, redacted_parsed, restored
+from app.config.rewriting import with_todays_keys
 from app.config.secrecy import looks_secret
 from app.config.settings import (
     LOCAL_MODEL,
@@ -49,6 +51,7 @@ __all__ = [
     "Fault",
     "Gateway",
     "Images",
+    "Line",
     "LiveSettings",
     "Logging",
     "McpServer",
@@ -63,6 +66,7 @@ __all__ = [
     "TrustedProxyAuth",
     "check",
     "config_schema",
+    "explained",
     "hash_of",
     "load",
     "looks_secret",
@@ -74,8 +78,10 @@ __all__ = [
     "read_text",
     "redacted",
     "redacted_parsed",
+    "refusals",
     "restored",
     "with_names_once",
+    "with_todays_keys",
     "with_value",
     "without",
     "write",

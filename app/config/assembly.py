@@ -113,7 +113,8 @@ def _providers(
 ) -> dict[str, kinds.Provider]:
     written, keys = data.get("models", {}).get("providers", {}), well_known_keys(environment)
     closed = Usable(data, environment, report).closed()
-    report.unusable += [f"models.providers.{name}: {why}" for name, why in closed.items()]
+    for name, why in closed.items():
+        report.unask(("models", "providers", name), f"models.providers.{name}: {why}")
     entries = data.get("agents", {}).get("defaults", {}).get("models", {})
     providers = {
         name: _provider(name, _complete(name, provider, keys.get(name), report), entries)
@@ -144,7 +145,8 @@ def _complete(name: str, provider: Data, key: str | None, report: Report) -> Dat
                 whole.setdefault("api_key", key)
     address = address_of(name, api if isinstance(api, str) else None, whole["base_url"])
     if address != whole["base_url"]:
-        report.moved.append(f"{dotted((*path, 'baseUrl'))} read as {address}")
+        where = (*path, "baseUrl")
+        report.reread(where, dotted(where), address, "the OpenAI-compatible address of the same server")
         whole["base_url"] = address
     if needs_bearer(name, whole.get("api_key")):
         whole.setdefault("auth_header", True)
@@ -213,7 +215,8 @@ def _agents(
     defaults, usable = dict(section.get("defaults", {})), Usable(data, environment, report)
     if defaults.get("timeout_seconds", 0) > WEEK_SECONDS:
         defaults["timeout_seconds"] = WEEK_SECONDS
-        report.narrow(f"agents.defaults.timeoutSeconds is more than a week: it is taken as {WEEK_SECONDS}")
+        where, instead = ("agents", "defaults", "timeoutSeconds"), f"taken as {WEEK_SECONDS}"
+        report.narrow(where, f"{dotted(where)} is more than a week: it is {instead}", instead)
     base = _folder(defaults.get("workspace", "workspace"), environment.state_dir)
     agents = {}
     for name, agent in written.items():

@@ -35,7 +35,7 @@ def variables_of(document: dict[str, Any], environment: Environment, report: Rep
     if "shellEnv" in block:
         if not isinstance(block["shellEnv"], dict):
             report.add((KEY, "shellEnv"), "an object")
-        report.ignored.append(f"{KEY}.shellEnv")
+        report.ignore((KEY, "shellEnv"))
     entries = (*_entries(own, (KEY,), report), *_entries(inner, (KEY, "vars"), report))
     return {name: filled for name, value in entries if (filled := filled_in(value, environment.get)) is not None}
 

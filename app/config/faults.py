@@ -6,10 +6,11 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.config.reading import FileState
 from app.config.secrecy import is_secret
@@ -25,14 +26,18 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,15}://")
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """where: a key's path, a variable or a file. what: what was found there and what is allowed."""
+    """where: a key's path, a variable or a file. what: what was found there and what is allowed.
+
+    allowed: the latter alone, where it is told apart.
+    """
 
     where: str
     what: str
+    allowed: str = field(default="", compare=False)
 
     @classmethod
     def of(cls, where: str, found: Any, allowed: str) -> Fault:
-        return cls(where, f"found {shown(found)}; allowed: {allowed}")
+        return cls(where, f"found {shown(found)}; allowed: {allowed}", allowed)
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}"
@@ -50,20 +55,51 @@ class ConfigError(Exception):
         self.files = files
 
 
-class Report:
-    """Collects the faults and warnings of one load.
+class What(Enum):
+    """What becomes of a key, from the plainest to what a reader needs most."""
 
-    document: the file as written. Findings are quoted from it, so what ``${NAME}`` stands for is never shown.
+    OBEYED = "obeyed"
+    NEUTRAL = "neutral"
+    IGNORED = "ignored"
+    MOVED = "read as"
+    LEFT_OUT = "left out"
+    UNUSABLE = "can't be asked"
+    STRICTER = "stricter"
+    REFUSED = "refused"
+
+
+class Outcome(NamedTuple):
+    """detail: as what a key is read, or what is done instead. Nothing of what the file has there."""
+
+    what: What
+    detail: str = ""
+
+
+class Moved(NamedTuple):
+    """A key, or a value of one, that is read as another."""
+
+    old: str
+    new: str
+
+    def __str__(self) -> str:
+        return f"{self.old} read as {self.new}"
+
+
+class Report:
+    """Collects the faults and warnings of one load, and what becomes of each key.
+
+    document: the file with today's keys. Findings are quoted from it, so what ``${NAME}`` stands for is never shown.
+    as_written: the file with the keys that it has.
     located: how a path of the document is told, where parts of it come from other files.
     """
 
     def __init__(self, document: dict[str, Any], located: Callable[[KeyPath], str] | None = None) -> None:
-        self.document = document
-        self._located = located or dotted
+        self.document = self.as_written = document
+        self.located = located or dotted
         self.faults: dict[str, Fault] = {}
         self.ignored: list[str] = []
         self.replaced: list[str] = []
-        self.moved: list[str] = []
+        self.moved: list[Moved] = []
         # Models and providers that can't be asked, where others can.
         self.unusable: list[str] = []
         # What is done in place of what a key asks for, where that is not possible: always something narrower.
@@ -71,6 +107,10 @@ class Report:
         # Where the file has what is read at another path.
         self.origins: dict[KeyPath, KeyPath] = {}
         self.left_out: list[str] = []
+        # Where keys of the file are read, by the paths that it has.
+        self.moves: dict[KeyPath, KeyPath] = {}
+        # What becomes of what stands at a path of today; of a path that isn't in here it is obeyed.
+        self.outcomes: dict[KeyPath, list[Outcome]] = {}
 
     def add(self, path: KeyPath, allowed: str, found: str | None = None) -> None:
         """Note a fault. Only the first at a path counts: what follows from it would be noise."""
@@ -78,13 +118,58 @@ class Report:
             value = self.at(path)
             found = kind(value) if is_secret(path) or _may_hold_secret(value, allowed) else shown(value)
         if dotted(path) not in self.faults:
-            where = self._located(self.written(path))
-            self.faults[dotted(path)] = Fault(where, f"found {found}; allowed: {allowed}")
+            where = self.located(self.written(path))
+            self.faults[dotted(path)] = Fault(where, f"found {found}; allowed: {allowed}", allowed)
 
-    def narrow(self, said: str) -> None:
-        """Note once what is done in place of what a key asks for."""
+    def ignore(self, path: KeyPath) -> None:
+        self.ignored.append(dotted(path))
+        self.note(path, What.IGNORED)
+
+    def replace(self, path: KeyPath, value: str, safer: str) -> None:
+        """Note that another value is taken, which is one of ours."""
+        self.replaced.append(f'{dotted(path)} {shown(value)} by "{safer}"')
+        self.note(path, What.STRICTER, f'taken as "{safer}"')
+
+    def move(self, old: KeyPath, new: KeyPath) -> None:
+        """Note that what stands at and below ``old`` is read at and below ``new``."""
+        self.moved.append(Moved(dotted(old), dotted(new)))
+        self.moves[old] = new
+
+    def reread(self, path: KeyPath, old: str, new: str, detail: str) -> None:
+        """Note that what stands at a path is read as something else, in another form."""
+        self.moved.append(Moved(old, new))
+        self.note(path, What.MOVED, detail)
+
+    def unask(self, path: KeyPath, said: str) -> None:
+        """Note a model or a provider that can't be asked."""
+        self.unusable.append(said)
+        self.note(path, What.UNUSABLE)
+
+    def leave_out(self, path: KeyPath) -> None:
+        self.left_out.append(f"{dotted(path)} {shown(self.at(path))}")
+        self.note(path, What.LEFT_OUT)
+
+    def narrow(self, path: KeyPath, said: str, instead: str) -> None:
+        """Note once what is done in place of what a key asks for. instead: that alone, without the key's value."""
         if said not in self.narrowed:
             self.narrowed.append(said)
+        self.note(path, What.STRICTER, instead)
+
+    def note(self, path: KeyPath, what: What, detail: str = "") -> None:
+        """Note what becomes of what stands at a path of today."""
+        outcomes = self.outcomes.setdefault(path, [])
+        if (outcome := Outcome(what, detail)) not in outcomes:
+            outcomes.append(outcome)
+
+    def today(self, path: KeyPath) -> KeyPath:
+        """Where is read what the file has at this path: the other way round than ``written``."""
+        taken: set[KeyPath] = set()
+        while old := next((path[:end] for end in range(len(path), 0, -1) if path[:end] in self.moves), None):
+            if old in taken:
+                break
+            taken.add(old)
+            path = (*self.moves[old], *path[len(old) :])
+        return path
 
     def refuse(self, messages: Any) -> None:
         """Note every fault in marshmallow's nested messages, each of which says what is allowed."""

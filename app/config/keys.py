@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
@@ -12,7 +12,7 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, fields
 
-from app.config.faults import KeyPath, Report, dotted, shown
+from app.config.faults import KeyPath, Report, What
 
 Tree = dict[str, "Tree"]
 
@@ -77,10 +77,12 @@ def _section(value: Any, schema: Schema, foreign: Tree, path: KeyPath, report: R
         if key in ours:
             kept[key] = _value(inner, ours[key], below or {}, here, report)
         elif below is not None:
-            report.ignored += map(dotted, _telling(inner, here))
+            _ignore(inner, here, report)
             _check_foreign(inner, below, here, report)
         elif schema.unknown != EXCLUDE:
             _unknown(here, ours.keys(), foreign.keys(), report)
+        else:
+            report.note(here, What.NEUTRAL)
     return kept
 
 
@@ -94,27 +96,28 @@ def _value(value: Any, field: fields.Field[Any], foreign: Tree, path: KeyPath, r
         below = foreign.get("*", {})
         return {name: _value(item, field.value_field, below, (*path, name), report) for name, item in value.items()}
     if (names := field.metadata.get("names")) and isinstance(value, dict):
-        report.ignored += [dotted((*path, key)) for key in value if key not in names]
+        for key in [key for key in value if key not in names]:
+            report.ignore((*path, key))
         return {key: inner for key, inner in value.items() if key in names}
     safer = field.metadata.get("replaced", {}).get(value) if isinstance(value, str) else None
     if safer is None:
         return value
-    report.replaced.append(f'{dotted(path)} {shown(value)} by "{safer}"')
+    report.replace(path, value, safer)
     return safer
 
 
-def _telling(value: Any, path: KeyPath) -> Iterator[KeyPath]:
-    """The paths at and below a foreign key that say something: what is empty or switched off does not.
+def _ignore(value: Any, path: KeyPath, report: Report) -> None:
+    """Report what stands at and below a foreign key: as neutral what says nothing, being empty or switched off.
 
     Of a section that is used nowhere here no more than its name.
     """
     if path[0] in _NEUTRAL_SECTIONS or value == _NEUTRAL.get(path, ()) or _is_silent(value, path):
-        return
-    if isinstance(value, dict) and len(path) > 1:
+        report.note(path, What.NEUTRAL)
+    elif isinstance(value, dict) and len(path) > 1:
         for key, inner in value.items():
-            yield from _telling(inner, (*path, key))
+            _ignore(inner, (*path, key), report)
     else:
-        yield path
+        report.ignore(path)
 
 
 def _is_silent(value: Any, path: KeyPath) -> bool:

@@ -20,7 +20,7 @@ from app.config.dotenv import read_dotenv
 from app.config.env_block import KEY as ENV
 from app.config.env_block import variables_of
 from app.config.environment import Environment, supplemented
-from app.config.faults import ConfigError, Fault, Report, dotted, shown
+from app.config.faults import ConfigError, Fault, Report
 from app.config.include import Composition
 from app.config.keys import keep_known
 from app.config.left_out import left_out
@@ -47,6 +47,11 @@ def load(environment: Environment) -> Settings:
 
     Raises ConfigError with every fault of the files and the environment.
     """
+    return load_and_report(environment)[0]
+
+
+def load_and_report(environment: Environment) -> tuple[Settings, Report]:
+    """The same, with what becomes of each key."""
     files = FilesRead()
     path = environment.config_path
     files.note(path)
@@ -58,10 +63,10 @@ def load(environment: Environment) -> Settings:
 
 def check(text: str, environment: Environment) -> Settings:
     """What ``load`` would make of a file with this text. Raises ConfigError with every fault."""
-    return _checked(text, environment.config_path.name, environment, FilesRead())
+    return _checked(text, environment.config_path.name, environment, FilesRead())[0]
 
 
-def _checked(text: str | None, name: str, environment: Environment, files: FilesRead) -> Settings:
+def _checked(text: str | None, name: str, environment: Environment, files: FilesRead) -> tuple[Settings, Report]:
     """name: the text's in faults."""
     dotenv = read_dotenv(environment.state_dir / DOTENV, files)
     environment = supplemented(environment, dotenv.variables)
@@ -89,7 +94,8 @@ def _checked(text: str | None, name: str, environment: Environment, files: Files
     except ValidationError as error:
         report.refuse(error.messages)
         data = error.valid_data if isinstance(error.valid_data, dict) else {}
-    report.left_out += [f"{dotted(path)} {shown(report.at(path))}" for path in left_out(resolved)]
+    for path in left_out(resolved):
+        report.leave_out(path)
     check_rules(data, environment, report)
     if report.faults:
         raise ConfigError(*report.faults.values())
@@ -97,13 +103,14 @@ def _checked(text: str | None, name: str, environment: Environment, files: Files
     if any(looks_secret(name) and value for name, value in dotenv.variables.items()):
         holding.add(environment.state_dir / DOTENV)
     settings = assemble(data, environment, report)
-    return replace(
+    settings = replace(
         settings,
         agents=_guarded(settings, files),
         env_secrets=_secrets(dotenv.variables, variables),
         files=MappingProxyType(files.states),
-        warnings=(*_warnings(environment, text is not None, holding, report), *unsupported(resolved)),
+        warnings=(*_warnings(environment, text is not None, holding, report), *unsupported(resolved, report)),
     )
+    return settings, report
 
 
 def _composed(text: str, name: str, environment: Environment, files: FilesRead) -> Composition:
@@ -151,7 +158,7 @@ def _warnings(environment: Environment, exists: bool, holding: set[Path], report
     if report.replaced:
         parts.append(f"replaced {', '.join(report.replaced)}")
     if report.moved:
-        parts.append(", ".join(report.moved))
+        parts.append(", ".join(map(str, report.moved)))
     if report.unusable:
         parts.append(f"can't be asked: {', '.join(report.unusable)}")
     if report.narrowed:

@@ -69,6 +69,7 @@ def migrated(document: Document, report: Report) -> Document:
     moving.agents()
     for old, new, change in _MOVES:
         moving.move(old, new, change)
+    moving.drop_empty(("routing",))
     moving.defaults()
     for path in moving.each("mcp", "servers"):
         for name, newer, change in _SERVER_MOVES:
@@ -107,7 +108,7 @@ class _Moving:
         value = self._take(old)
         if value is ABSENT:
             return
-        self._report.moved.append(f"{dotted(old)} read as {dotted(new)}")
+        self._report.move(old, new)
         self._put(new, change(value), old)
 
     def agents(self) -> None:
@@ -119,19 +120,19 @@ class _Moving:
         default = self._take(("routing", "defaultAgentId"))
         if isinstance(default, str):
             path = self._entry(default)
-            self._report.moved.append(f"routing.defaultAgentId read as {dotted((*path, 'default'))}")
+            self._report.move(("routing", "defaultAgentId"), (*path, "default"))
             self._put((*path, "default"), True, ("routing", "defaultAgentId"))
-        self._drop_empty(("routing", "agents"))
+        self.drop_empty(("routing", "agents"))
 
     def defaults(self) -> None:
         """``agent``, of before there were several; what of it belongs elsewhere has been moved."""
         self._models()
-        self._drop_empty(("agent", "tools"), ("agent", "sandbox"), ("agent", "subagents"))
+        self.drop_empty(("agent", "tools"), ("agent", "sandbox"), ("agent", "subagents"))
         agent = self.at(("agent",))
         if isinstance(agent, dict):
             for name in tuple(agent):
                 self.move(("agent", name), ("agents", "defaults", name))
-        self._drop_empty(("agent",), ("routing",))
+        self.drop_empty(("agent",))
         auth = self.at(("gateway", "auth"))
         if self._report.origins.get(("gateway", "auth", "token")) and isinstance(auth, dict):
             auth.setdefault("mode", "token")
@@ -139,8 +140,9 @@ class _Moving:
     def bind(self) -> None:
         bind = self.at(("gateway", "bind"))
         if isinstance(bind, str) and bind in _HOSTS:
+            name = f'"{_HOSTS[bind]}"'
             self.document["gateway"]["bind"] = _HOSTS[bind]
-            self._report.moved.append(f'gateway.bind {shown(bind)} read as "{_HOSTS[bind]}"')
+            self._report.reread(("gateway", "bind"), f"gateway.bind {shown(bind)}", name, name)
 
     def _models(self) -> None:
         for name, plural in (("model", "modelFallbacks"), ("imageModel", "imageModelFallbacks")):
@@ -149,24 +151,28 @@ class _Moving:
             self.move(("agent", plural), ("agents", "defaults", name, "fallbacks"))
         allowed = self._take(("agent", "allowedModels"))
         if isinstance(allowed, list):
-            self._report.moved.append("agent.allowedModels read as agents.defaults.models")
+            self._listed(("agent", "allowedModels"))
             for reference in allowed:
                 self._put(("agents", "defaults", "models", str(reference)), {}, ("agent", "allowedModels"))
         elif allowed is not ABSENT:
             self._report.add(("agent", "allowedModels"), "a list of models")
         aliases = self._take(("agent", "modelAliases"))
         if isinstance(aliases, dict):
-            self._report.moved.append("agent.modelAliases read as agents.defaults.models")
+            self._listed(("agent", "modelAliases"))
             for alias, reference in aliases.items():
                 path = ("agents", "defaults", "models", str(reference), "alias")
                 self._put(path, alias, ("agent", "modelAliases"))
+
+    def _listed(self, old: KeyPath) -> None:
+        """Say that ``old`` is read as entries of models, whose names are values there."""
+        self._report.reread(old, dotted(old), "agents.defaults.models", "agents.defaults.models")
 
     def _agent(self, id: str) -> None:
         path = self._entry(id)
         old: KeyPath = ("routing", "agents", id)
         self.move((*old, "sandbox", "tools"), (*path, "tools", "sandbox", "tools"))
         self.move((*old, "mentionPatterns"), (*path, "groupChat", "mentionPatterns"))
-        self._report.moved.append(f"{dotted(old)} read as {dotted(path)}")
+        self._report.move(old, path)
         agent = self._take(old)
         if isinstance(agent, dict):
             for name, value in agent.items():
@@ -224,7 +230,7 @@ class _Moving:
         else:
             self._report.add(old, f"nothing, because {dotted(path)} says something else", "a second value")
 
-    def _drop_empty(self, *paths: KeyPath) -> None:
+    def drop_empty(self, *paths: KeyPath) -> None:
         for path in paths:
             if self.at(path) == {}:
                 self._take(path)

@@ -136,7 +136,7 @@ class Usable:
         problems = [(where, name, problem) for where, name in chosen if (problem := self.problem(name)) is not None]
         for where, name, problem in problems:
             if len(problems) < len(chosen):
-                self._report.unusable.append(f"{dotted(where)} {shown(name)} (allowed: {problem})")
+                self._report.unask(where, f"{dotted(where)} {shown(name)} (allowed: {problem})")
             else:
                 self._report.add(where, problem)
 

@@ -24,6 +24,8 @@ _INTERPRETERS = (
     *("make", "env", "ssh", "sudo", "su", "busybox", "sh", "bash", "dash", "zsh", "ksh", "fish", "pwsh", "powershell"),
 )
 _NOBODY = "and nobody can be asked here"
+_SAFE_BINS = "only safeBins run, all else is denied"
+_OFF = "commands are off"
 _OTHERS = ("sessions_list", "sessions_history", "sessions_send")
 _WRITING = ("write", "edit")
 # Senders that a gateway's callers can't be: they come from chat channels.
@@ -31,10 +33,12 @@ _OF_CHATS = ("channel:", "e164:")
 
 
 class _Asked(NamedTuple):
-    """What one key asks of ``exec``. said: what is done instead, where that is narrower."""
+    """What one key asks of ``exec``. instead: what is done, where that is narrower. why: what the key says, then."""
 
     security: str
-    said: str = ""
+    path: KeyPath = ()
+    why: str = ""
+    instead: str = ""
 
 
 class Written(NamedTuple):
@@ -68,13 +72,15 @@ def sandboxed(sandbox: Data, tools: Data, path: KeyPath, report: Report) -> Iter
     mode = sandbox.get("mode", "off")
     if mode == "off":
         return
-    where = dotted((*path, "mode"))
+    at = (*path, "mode")
+    where = dotted(at)
     denied = ["exec"]
     access = sandbox.get("workspace_access", "none")
     denied += {"none": ["group:fs"], "ro": _WRITING, "rw": []}[access]
     if sandbox.get("session_tools_visibility", "spawned") == "spawned":
         denied += _OTHERS
-    report.narrow(f'{where} is "{mode}" and there is no sandbox here: denied are {", ".join(denied)}')
+    instead = f"denied are {', '.join(denied)}"
+    report.narrow(at, f'{where} is "{mode}" and there is no sandbox here: {instead}', instead)
     yield kinds.Limit(where, deny=tuple(denied))
     for name, policy in tools.items():
         yield _limit(name, policy)
@@ -84,20 +90,21 @@ def _exec(base: Written, own: Written, report: Report) -> kinds.Exec:
     theirs, ours = base.data.get("exec", {}), own.data.get("exec", {})
     merged = {**theirs, **ours}
 
-    def where(key: str, name: str) -> str:
-        return dotted((*(own if key in ours else base).path, "exec", name))
+    def where(key: str, name: str) -> KeyPath:
+        return (*(own if key in ours else base).path, "exec", name)
 
     asked = [*_asked(merged, where)]
     security = min((each.security for each in asked), key=_SECURITIES.index, default=None)
     for each in asked:
-        if each.said and each.security == security:
-            report.narrow(each.said)
+        if each.instead and each.security == security:
+            report.narrow(each.path, f"{dotted(each.path)} is {each.why}{each.instead}", each.instead)
     barred: list[str] = [*_INTERPRETERS] if merged.get("strict_inline_eval") else []
     profiles = [*theirs.get("safe_bin_profiles", ()), *ours.get("safe_bin_profiles", ())]
     if profiles:
         barred += profiles
         place = where("safe_bin_profiles", "safeBinProfiles")
-        report.narrow(f"{place} limits arguments, which is not done here: {', '.join(profiles)} run under no allowlist")
+        said = f"{dotted(place)} limits arguments, which is not done here: {', '.join(profiles)} run under no allowlist"
+        report.narrow(place, said, "the programs that it names run under no allowlist")
     return kinds.Exec(
         security=security,
         safe_bins=tuple(merged["safe_bins"]) if "safe_bins" in merged else None,
@@ -106,24 +113,23 @@ def _exec(base: Written, own: Written, report: Report) -> kinds.Exec:
     )
 
 
-def _asked(merged: Data, where: Callable[[str, str], str]) -> Iterator[_Asked]:
+def _asked(merged: Data, where: Callable[[str, str], KeyPath]) -> Iterator[_Asked]:
     if (security := merged.get("security")) is not None:
         yield _Asked(security)
     if (mode := merged.get("mode")) is not None:
-        said = f'{where("mode", "mode")} is "{mode}" {_NOBODY}: only safeBins run, all else is denied'
-        yield _Asked(_MODES[mode], said if mode in ("ask", "auto") else "")
+        instead = _SAFE_BINS if mode in ("ask", "auto") else ""
+        yield _Asked(_MODES[mode], where("mode", "mode"), f'"{mode}" {_NOBODY}: ', instead)
     ask = merged.get("ask", "off")
     if ask == "on-miss":
-        said = f'{where("ask", "ask")} is "on-miss" {_NOBODY}: only safeBins run, all else is denied'
-        yield _Asked("allowlist", said)
+        yield _Asked("allowlist", where("ask", "ask"), f'"on-miss" {_NOBODY}: ', _SAFE_BINS)
     elif ask == "always":
-        yield _Asked("deny", f'{where("ask", "ask")} is "always" {_NOBODY}: commands are off')
+        yield _Asked("deny", where("ask", "ask"), f'"always" {_NOBODY}: ', _OFF)
     host = merged.get("host", "auto")
     if host in ("sandbox", "node"):
-        yield _Asked("deny", f'{where("host", "host")} is "{host}" and there is no {host} here: commands are off')
+        yield _Asked("deny", where("host", "host"), f'"{host}" and there is no {host} here: ', _OFF)
     if merged.get("strict_inline_eval"):
-        place = where("strict_inline_eval", "strictInlineEval")
-        yield _Asked("allowlist", f"{place} is held by running safeBins alone, and no interpreter among them")
+        instead = "held by running safeBins alone, and no interpreter among them"
+        yield _Asked("allowlist", where("strict_inline_eval", "strictInlineEval"), "", instead)
 
 
 def _limits(written: Written, report: Report, *, proxied: bool) -> Iterator[kinds.Limit]:
@@ -136,24 +142,27 @@ def _limits(written: Written, report: Report, *, proxied: bool) -> Iterator[kind
         yield kinds.Limit(dotted((*path, "web", "fetch", "enabled")), deny=("web_fetch",))
     visibility = own.get("sessions", {}).get("visibility", "agent")
     if visibility in ("self", "tree"):
-        where = dotted((*path, "sessions", "visibility"))
-        yield kinds.Limit(where, deny=_OTHERS)
+        at = (*path, "sessions", "visibility")
+        yield kinds.Limit(dotted(at), deny=_OTHERS)
         if visibility == "tree":
-            report.narrow(f'{where} is "tree" and no session has others below it: it is taken as "self"')
+            said = f'{dotted(at)} is "tree" and no session has others below it: it is taken as "self"'
+            report.narrow(at, said, 'taken as "self"')
     if own.get("fs", {}).get("workspace_only") is False:
-        report.narrow(f"{dotted((*path, 'fs', 'workspaceOnly'))} is false: files stay in the workspace")
+        at, instead = (*path, "fs", "workspaceOnly"), "files stay in the workspace"
+        report.narrow(at, f"{dotted(at)} is false: {instead}", instead)
 
 
 def _of_sender(name: str, policy: Data, path: KeyPath, report: Report, *, proxied: bool) -> Iterator[kinds.Limit]:
     where = dotted(path)
     if name.startswith(_OF_CHATS):
-        report.ignored.append(where)
+        report.ignore(path)
     elif name == "*":
         yield _limit(where, policy)
     elif proxied and name.startswith(("id:", "username:")):
         yield _limit(where, policy, identity=name.partition(":")[2])
     else:
-        report.narrow(f"{where} holds for every caller: they are not known by such a name here")
+        instead = "holds for every caller"
+        report.narrow(path, f"{where} {instead}: they are not known by such a name here", instead)
         yield _limit(where, policy)
 
 

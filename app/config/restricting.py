@@ -6,7 +6,7 @@ row of its own. ``tools.…`` stands for the same keys of an agent's tools, ``ag
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from types import MappingProxyType
 from typing import Any
@@ -137,6 +137,29 @@ TREATMENTS: Mapping[str, Treatment] = MappingProxyType(
         "proxy": REFUSE,
     }
 )
+
+
+def treatment_of(path: KeyPath) -> Treatment | None:
+    """How a key is treated: by its own row, or by that of the nearest section around it that has one."""
+    if path[:2] in (("agents", "entries"), ("agents", "list")) and len(path) > 3:
+        path = ("agents", "defaults", *path[3:])
+    if path[:3] == ("agents", "defaults", "tools"):
+        path = path[2:]
+    for end in range(len(path), 0, -1):
+        if (found := _row(path[:end])) is not None:
+            return found
+    return None
+
+
+def _row(path: KeyPath) -> Treatment | None:
+    return next((found for row, found in _ROWS if len(row) == len(path) and _fits(row, path)), None)
+
+
+def _fits(row: Sequence[str], path: KeyPath) -> bool:
+    return all(step in ("*", key) for step, key in zip(row, path, strict=True))
+
+
+_ROWS = tuple((tuple(row.split(".")), found) for row, found in TREATMENTS.items())
 
 _NOTHING: tuple[Any, ...] = (None, {}, [])
 _NO_PEOPLE = "nothing, because nothing here tells people apart in that way"

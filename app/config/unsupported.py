@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from app.config.faults import ABSENT, KeyPath, dotted, value_at
+from app.config.faults import ABSENT, KeyPath, Report, What, dotted, value_at
 
 # A version that brings a feature deletes its row.
 _WITHOUT_EFFECT: tuple[KeyPath, ...] = (
@@ -16,8 +16,10 @@ _WITHOUT_EFFECT: tuple[KeyPath, ...] = (
 )
 
 
-def unsupported(document: dict[str, Any]) -> Iterator[str]:
+def unsupported(document: dict[str, Any], report: Report) -> Iterator[str]:
     """Warnings, a line each. document: the file's known keys, resolved and sound."""
-    found = [dotted(path) for path in _WITHOUT_EFFECT if value_at(document, path) not in (ABSENT, False)]
+    found = [path for path in _WITHOUT_EFFECT if value_at(document, path) not in (ABSENT, False)]
+    for path in found:
+        report.note(path, What.IGNORED)
     if found:
-        yield f"not supported by this version and without effect: {', '.join(found)}"
+        yield f"not supported by this version and without effect: {', '.join(map(dotted, found))}"

@@ -103,6 +103,136 @@ def test_validate_as_json(state: Path) -> None:
     assert told["faults"][0].startswith("gateway.")
 
 
+EXPLAINED = {"gateway": {"token": "must-not-show", "bind": "tailnet"}, "channels": {}}
+
+
+def test_each_key_is_explained(state: Path) -> None:
+    """A line for each, of its path and what becomes of it, and none of its value."""
+    path = write(state / "openclaw.json", {**EXPLAINED, "meta": {"lastTouchedVersion": "2026.9.6"}})
+    result = run("validate", "--explain")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        f"{path}: valid",
+        "gateway.token: read as gateway.auth.token",
+        'gateway.bind: stricter: taken as "loopback"',
+        "channels: ignored: nothing here that it could narrow",
+        "meta: ignored: neutral",
+    ]
+    told = json.loads(run("validate", str(path), "--explain", "--json").stdout)
+    assert (told["path"], told["valid"], len(told["keys"])) == (str(path), True, 4)
+    assert told["keys"][1] == {"path": "gateway.bind", "what": "stricter", "said": 'stricter: taken as "loopback"'}
+
+
+def test_faults_are_explained(state: Path) -> None:
+    """They are lines too, without what was found, and the exit code is 1."""
+    write(state / "openclaw.json", {"gateway": {**GOOD["gateway"], "port": "must-not-show"}})
+    result = run("validate", "--explain")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("gateway.port: refused: allowed: ")
+    as_json = run("validate", "--explain", "--json")
+    told = json.loads(as_json.stdout)
+    assert (as_json.exit_code, told["valid"], [key["what"] for key in told["keys"]]) == (1, False, ["refused"])
+    assert "must-not-show" not in result.output + as_json.output
+
+
+@pytest.mark.parametrize("command", [["validate", "--explain"], ["migrate"]])
+def test_only_files_of_this_machine_are_explained_and_migrated(state: Path, command: list[str]) -> None:
+    """With --url they are usage errors that say so."""
+    result = run(*command, "--url", "ws://127.0.0.1:1")
+    assert result.exit_code == 2
+    assert "a file of this machine is" in result.stderr
+
+
+# migrate
+
+OLD = """\
+{
+  // from long ago
+  gateway: { token: "must-not-show" }, // mine
+}
+"""
+TODAYS = """\
+{
+  // from long ago
+  gateway: { auth: { token: "must-not-show", mode: "token" } }, // mine
+}
+"""
+
+
+def test_a_file_is_migrated(state: Path) -> None:
+    """It has today's keys, each move is told, and the old one is beside it; a second time there is nothing to do."""
+    path = write(state / "openclaw.json", OLD)
+    result = run("migrate")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        "gateway.token is now gateway.auth.token",
+        f"{path}: written; the file of before is {path}.bak",
+    ]
+    assert (path.read_text(), (state / "openclaw.json.bak").read_text()) == (TODAYS, OLD)
+    before = path.stat()
+    again = run("migrate")
+    assert (again.exit_code, again.stdout) == (0, f"{path}: nothing to move, every key is one of today\n")
+    assert path.stat() == before
+
+
+def test_a_dry_run_writes_nothing(state: Path) -> None:
+    """The new text is on stdout, without its secrets; the moves are beside it."""
+    path = write(state / "openclaw.json", OLD)
+    result = run("migrate", "--dry-run")
+    assert (result.exit_code, result.stdout) == (0, TODAYS.replace("must-not-show", "__OPENCLAW_REDACTED__"))
+    assert result.stderr == "gateway.token is now gateway.auth.token\n"
+    told = json.loads(run("migrate", "--dry-run", "--json").stdout)
+    assert told == {
+        "path": str(path),
+        "written": False,
+        "moves": [{"from": "gateway.token", "to": "gateway.auth.token"}],
+        "text": result.stdout,
+    }
+    assert path.read_text() == OLD
+    assert [each.name for each in state.iterdir()] == ["openclaw.json"]
+
+
+def test_a_migration_as_json(state: Path) -> None:
+    """The moves, and whether they were written."""
+    write(state / "openclaw.json", OLD)
+    first, second = (json.loads(run("migrate", "--json").stdout) for _ in range(2))
+    assert (first["written"], len(first["moves"]), second["written"], second["moves"]) == (True, 1, False, [])
+
+
+def test_a_faulty_file_is_not_migrated(state: Path) -> None:
+    """Its faults are told, the exit code is 1, and it stays as it was."""
+    path = write(state / "openclaw.json", {"gateway": {"token": "must-not-show", "port": "x"}})
+    before = path.read_text()
+    result = run("migrate")
+    assert (result.exit_code, result.stdout, path.read_text()) == (1, "", before)
+    assert result.stderr.startswith("gateway.port: ")
+    assert [each.name for each in state.iterdir()] == ["openclaw.json"]
+
+
+def test_a_link_s_target_is_migrated(state: Path) -> None:
+    """The link stays one, and the message names the file that the old text is in."""
+    target = write(state / "real.json", OLD)
+    (state / "openclaw.json").symlink_to(target)
+    result = run("migrate")
+    assert result.stdout.endswith(f"the file of before is {target}.bak\n")
+    assert (state / "openclaw.json").is_symlink()
+    assert (target.read_text(), (state / "real.json.bak").read_text()) == (TODAYS, OLD)
+
+
+def test_a_folder_is_not_migrated(state: Path) -> None:
+    """What can't be read is one line."""
+    (state / "openclaw.json").mkdir()
+    result = run("migrate")
+    assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
+
+
+def test_without_a_file_there_is_nothing_to_migrate(state: Path) -> None:
+    """One line says how to begin."""
+    result = run("migrate")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "onboard" in result.stderr
+
+
 # get
 
 

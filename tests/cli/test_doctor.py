@@ -113,6 +113,26 @@ def test_warnings_of_the_configuration(state: Path, port: int) -> None:
     assert "config validate" in text
 
 
+def test_few_keys_that_are_not_obeyed(state: Path, port: int) -> None:
+    """Each is a line, a warning where less is done than the key asks for; what says nothing is none."""
+    write(state, port, gateway={"bind": "auto", "mode": "local"}, channels={}, session={"idleMinutes": 5})
+    assert found("keys") == [
+        ("warn", 'gateway.bind: stricter: taken as "loopback"'),
+        ("ok", "channels: ignored: nothing here that it could narrow"),
+        ("ok", "session.idleMinutes: read as session.reset.idleMinutes"),
+    ]
+
+
+def test_many_keys_that_are_not_obeyed(state: Path, port: int) -> None:
+    """They are counted, with the command that tells each."""
+    sections: dict[str, object] = {key: {} for key in ("channels", "hooks", "messages", "ui")}
+    write(state, port, session={"idleMinutes": 5}, **sections)
+    how = "; `.venv/bin/python -m app config validate --explain` tells each"
+    assert found("keys") == [("ok", f"read as: 1, ignored: 4{how}")]
+    write(state, port, gateway={"bind": "auto"}, **sections)
+    assert found("keys") == [("warn", f"stricter: 1, ignored: 4{how}")]
+
+
 def test_tools_that_are_none(state: Path, port: int) -> None:
     """A policy may name what isn't there; it has no effect."""
     write(state, port, tools={"deny": ["exce"]})

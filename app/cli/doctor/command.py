@@ -8,7 +8,7 @@ from contextlib import suppress
 import click
 
 from app.cli.address import Address, gateway_options
-from app.cli.doctor.configuration import configuration, secret
+from app.cli.doctor.configuration import configuration, keys, secret
 from app.cli.doctor.database import database, disk
 from app.cli.doctor.files import files, state_folder
 from app.cli.doctor.finding import FAIL, WARN, Check, Installation
@@ -21,6 +21,7 @@ from app.config import ConfigError, Settings, load, read_environment
 CHECKS: tuple[Check, ...] = (
     python,
     configuration,
+    keys,
     secret,
     state_folder,
     files,

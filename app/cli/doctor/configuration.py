@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from app.agents.tools.policy import name_warnings
 from app.cli.doctor.finding import FAIL, OK, WARN, Finding, Installation
-from app.config import ConfigError, load
+from app.config import ConfigError, explained, load
+from app.config.faults import What
 
 # Characters that a secret has at least; what `onboard` makes has 48.
 ENOUGH = 16
+# From so many keys on that are not simply obeyed, doctor counts them.
+MANY = 5
+# What a user should know of who relies on the key; of others the file merely holds more than is needed here.
+_NOT_AS_ASKED = frozenset({What.STRICTER, What.UNUSABLE, What.LEFT_OUT})
 # What stands in examples for a secret.
 EXAMPLES = frozenset(
     {"your_token", "yourtoken", "your-token", "changeme", "change-me", "secret", "password", "token", "test", "example"}
@@ -33,6 +39,24 @@ def configuration(installation: Installation) -> Iterator[Finding]:
         yield Finding("configuration", WARN, f"{settings.path} is valid, warnings: {len(settings.warnings)}; {remedy}")
     else:
         yield Finding("configuration", OK, f"{settings.path} is valid")
+
+
+def keys(installation: Installation) -> Iterator[Finding]:
+    """Each key of the file is obeyed, or what becomes of it is told."""
+    if installation.settings is None:
+        return
+    try:
+        lines = [each for each in explained(installation.environment) if each.what not in (What.OBEYED, What.NEUTRAL)]
+    except ConfigError:  # it has changed since it was loaded
+        return
+    if len(lines) < MANY:
+        for line in lines:
+            yield Finding("keys", WARN if line.what in _NOT_AS_ASKED else OK, str(line))
+        return
+    counts = Counter(line.what for line in lines)
+    told = ", ".join(f"{what.value}: {counts[what]}" for what in reversed(What) if counts[what])
+    status = WARN if _NOT_AS_ASKED & counts.keys() else OK
+    yield Finding("keys", status, f"{told}; `.venv/bin/python -m app config validate --explain` tells each")
 
 
 def secret(installation: Installation) -> Iterator[Finding]:

@@ -306,7 +306,7 @@ PARTS: dict[str, str] = {
 LOCALLY = ("mode deny", "byProvider minimal", "toolsBySender deny", "sandbox all", "included", "free: nothing")
 ALL_FILES = FILES | {f"free: {name}": {"tools": tools} for name, (tools, _) in FREE.items()}
 ORDER = [*ALL_FILES]
-GATEWAYS = 3
+GATEWAYS = 5
 
 
 class Files:

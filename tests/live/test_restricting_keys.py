@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from app.cli import main
-from tests.gateway_ws.client import connected
+from tests.gateway_ws.client import Refused, connected
 from tests.live.gateway import ROOT, Config, Gateway, config_for, merged, wait_until
 from tests.scripted import Reply, ScriptedProvider, ToolCall
 from tests.scripted.exchange import Received
@@ -110,11 +111,28 @@ class Scene:
         self._marker = folder / "marker"
 
     def ways(self) -> dict[str, Callable[[str], None]]:
-        return {"HTTP": self._http, "HTTP in a session": self._session, "WebSocket": self._socket, "CLI": self._cli}
+        return {"HTTP": self._http, "WebSocket": self._socket, "CLI": self._cli}
 
     def runs(self, command: str, agent: str = "main") -> dict[str, bool]:
         """Whether the command ran, by the way in which the agent was asked."""
-        return {way: self._ran(command, ask, agent) for way, ask in self.ways().items()}
+        asked = {way: self._ran(command, ask, agent) for way, ask in self.ways().items()}
+        return {**asked, "tools.invoke": self._invoked(command, agent)}
+
+    def chosen(self, command: str, agent: str, model: str) -> dict[str, bool]:
+        """The same where the caller chooses the model."""
+
+        def by_header(agent: str) -> None:
+            answer = self.gateway.chat(model=f"openclaw/{agent}", headers={"x-openclaw-model": model})
+            assert answer.status == 200, answer.body
+
+        def for_session(agent: str) -> None:
+            with connected(self.gateway) as client:
+                client.call("sessions.patch", {"key": f"agent:{agent}:keys", "model": model})
+                self._socket(agent)
+                client.call("sessions.patch", {"key": f"agent:{agent}:keys", "model": None})
+
+        ways = {"HTTP": by_header, "WebSocket": for_session}
+        return {way: self._ran(command, ask, agent) for way, ask in ways.items()}
 
     def local(self, command: str) -> bool:
         """Whether it runs in a turn of a process without a gateway."""
@@ -136,12 +154,15 @@ class Scene:
         assert last.body["messages"][-1]["role"] == "tool"
         return self._marker.exists()
 
+    def _invoked(self, command: str, agent: str) -> bool:
+        """Without a model: a client calls for the tool itself."""
+        self._marker.unlink(missing_ok=True)
+        with connected(self.gateway) as client, suppress(Refused):
+            client.call("tools.invoke", {"name": "exec", "args": {"command": command}, "agentId": agent})
+        return self._marker.exists()
+
     def _http(self, agent: str) -> None:
         answer = self.gateway.chat(model=f"openclaw/{agent}")
-        assert answer.status == 200, answer.body
-
-    def _session(self, agent: str) -> None:
-        answer = self.gateway.chat(model=f"openclaw/{agent}", user="ada", stream=True)
         assert answer.status == 200, answer.body
 
     def _socket(self, agent: str) -> None:
@@ -169,7 +190,7 @@ class Scene:
         assert done.returncode == 0, done.stderr
 
 
-EVERY_WAY = ("HTTP", "HTTP in a session", "WebSocket", "CLI")
+EVERY_WAY = ("HTTP", "WebSocket", "CLI", "tools.invoke")
 NEVER = dict.fromkeys(EVERY_WAY, False)
 ALWAYS = dict.fromkeys(EVERY_WAY, True)
 
@@ -229,6 +250,12 @@ def test_without_such_a_key_an_agents_command_runs(many: Scene, name: str) -> No
     assert many.runs(FREE[name][1], id_of(f"free: {name}")) == ALWAYS
 
 
+def test_a_policy_of_a_model_is_held_where_a_caller_chooses_it(many: Scene) -> None:
+    """Over HTTP by the header, over the WebSocket for a session: the agent whose own model has commands has none."""
+    assert many.chosen(TOUCH, id_of("free: another provider's"), "third/m") == {"HTTP": False, "WebSocket": False}
+    assert many.chosen(TOUCH, id_of("free: nothing"), "third/m") == {"HTTP": True, "WebSocket": True}
+
+
 def test_no_key_of_an_agent_is_ignored(many: Scene) -> None:
     """The gateway tells of none that it has no use for it."""
     assert "ignored" not in many.gateway.log
@@ -279,7 +306,7 @@ PARTS: dict[str, str] = {
 LOCALLY = ("mode deny", "byProvider minimal", "toolsBySender deny", "sandbox all", "included", "free: nothing")
 ALL_FILES = FILES | {f"free: {name}": {"tools": tools} for name, (tools, _) in FREE.items()}
 ORDER = [*ALL_FILES]
-GATEWAYS = 3
+GATEWAYS = 5
 
 
 class Files:

@@ -132,7 +132,12 @@ class Scene:
                 client.call("sessions.patch", {"key": f"agent:{agent}:keys", "model": None})
 
         ways = {"HTTP": by_header, "WebSocket": for_session}
-        return {way: self._ran(command, ask, agent) for way, ask in ways.items()}
+        ran = {way: self._ran(command, ask, agent) for way, ask in ways.items()}
+        with connected(self.gateway) as client:
+            client.call("sessions.patch", {"key": f"agent:{agent}:keys", "model": model})
+            ran["tools.invoke"] = self._invoked(command, agent, f"agent:{agent}:keys")
+            client.call("sessions.patch", {"key": f"agent:{agent}:keys", "model": None})
+        return ran
 
     def local(self, command: str) -> bool:
         """Whether it runs in a turn of a process without a gateway."""
@@ -154,11 +159,12 @@ class Scene:
         assert last.body["messages"][-1]["role"] == "tool"
         return self._marker.exists()
 
-    def _invoked(self, command: str, agent: str) -> bool:
+    def _invoked(self, command: str, agent: str, session: str | None = None) -> bool:
         """Without a model: a client calls for the tool itself."""
+        where = {"agentId": agent} if session is None else {"sessionKey": session}
         self._marker.unlink(missing_ok=True)
         with connected(self.gateway) as client, suppress(Refused):
-            client.call("tools.invoke", {"name": "exec", "args": {"command": command}, "agentId": agent})
+            client.call("tools.invoke", {"name": "exec", "args": {"command": command}, **where})
         return self._marker.exists()
 
     def _http(self, agent: str) -> None:
@@ -252,8 +258,9 @@ def test_without_such_a_key_an_agents_command_runs(many: Scene, name: str) -> No
 
 def test_a_policy_of_a_model_is_held_where_a_caller_chooses_it(many: Scene) -> None:
     """Over HTTP by the header, over the WebSocket for a session: the agent whose own model has commands has none."""
-    assert many.chosen(TOUCH, id_of("free: another provider's"), "third/m") == {"HTTP": False, "WebSocket": False}
-    assert many.chosen(TOUCH, id_of("free: nothing"), "third/m") == {"HTTP": True, "WebSocket": True}
+    ways = ("HTTP", "WebSocket", "tools.invoke")
+    assert many.chosen(TOUCH, id_of("free: another provider's"), "third/m") == dict.fromkeys(ways, False)
+    assert many.chosen(TOUCH, id_of("free: nothing"), "third/m") == dict.fromkeys(ways, True)
 
 
 def test_no_key_of_an_agent_is_ignored(many: Scene) -> None:

@@ -15,7 +15,7 @@ from app.agents.tools.tool import Tool
 from app.agents.tools.toolbox import Toolbox
 from app.agents.turn import Turn
 from app.auth import ADMIN, READ, WRITE
-from app.config.settings import Agent, Tools
+from app.config.settings import Agent, ModelChoice, Tools
 from app.errors import GatewayError, InvalidRequest, Overloaded
 from app.gateway_ws.method import Call, Method
 from app.gateway_ws.params import Flag, Ignored, Object, Text, params
@@ -189,8 +189,13 @@ def _result(toolbox: Toolbox, invocation: Invocation, name: str, claim: Claim | 
 
 
 def _turn(call: Call, agent: Agent, key: str) -> Turn:
-    """As a run of this caller in the session would have."""
+    """As a run of this caller in the session would have, with the model that was chosen for it."""
+    services = call.plane.services
+    session = services.sessions.info(key)
+    chosen = session.model if session is not None else None
+    may = chosen is not None and services.catalogue.knows(chosen) and agent.may_be_answered_by(chosen)
     return Turn(
+        model=ModelChoice(chosen) if chosen is not None and may else None,
         agent=agent,
         session_key=key,
         stateless=False,

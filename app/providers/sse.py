@@ -56,14 +56,15 @@ class Events:
         for line in chain.from_iterable(self._answer.lines()):
             if line < _VISIBLE:
                 line = line.strip()  # noqa: PLW2901 - proxies pad an answer that takes its time
-            if not line:
-                if self._waiting and not self._plain:
-                    yield from self._waited(name)
-                name = b""
-            elif line.startswith(b"data:"):
+                if not line:
+                    if self._waiting and not self._plain:
+                        yield from self._waited(name)
+                    name = b""
+                    continue
+            if line.startswith(b"data:"):
                 data = line[5:].strip()
                 # Nearly every event is one line, and is told before the blank line behind it has come.
-                if not self._waiting:
+                if data != _DONE and not self._waiting:
                     try:
                         parsed = orjson.loads(data)
                     except orjson.JSONDecodeError:

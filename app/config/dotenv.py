@@ -18,12 +18,12 @@ FILE_NAME = ".env"
 _MAX_BYTES = 65_536
 _ALLOWED = "NAME=value"
 _ENTRY = re.compile(
-    r"""[ \t]*+(?:export[ \t]++)?+(?P<name>[^\s=\#"']*+)[ \t]*+=[ \t]*+
+    r"""[ \t]*+(?:export[ \t]+)?(?P<name>[^\s=\#"']*+)[ \t]*+=[ \t]*+
     (?:"(?P<double>(?:[^"\\]|\\(?s:.))*+)"|'(?P<single>[^']*+)'|(?P<bare>(?!["'])[^\n]*+))""",
     re.VERBOSE,
 )
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-_NOTHING = re.compile(r"[ \t]*+(?:\#[^\n]*+)?+(?:\n|\Z)")
+_NOTHING = re.compile(r"[ \t]*+(?:\#[^\n]*+)?(?:\n|\Z)")
 _COMMENT = re.compile(r"(?:^|[ \t]++)\#.*")
 _OPEN_QUOTE = re.compile(r"[^=#\"']*=[ \t]*[\"']")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)

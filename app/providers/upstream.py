@@ -10,7 +10,7 @@ import base64
 import logging
 import select
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -76,7 +76,7 @@ class _Response(HTTPSocketPoolResponse):
         else:
             super()._on_message_complete()
 
-    def blocks(self) -> Iterator[bytes]:
+    def blocks(self, before_waiting: Callable[[], object] | None = None) -> Iterator[bytes]:
         """The body as it comes: whatever one read brought."""
         while True:
             if self._body_buffer:
@@ -85,6 +85,8 @@ class _Response(HTTPSocketPoolResponse):
                 yield block
             if self.message_complete:
                 return
+            if before_waiting is not None:
+                before_waiting()
             self.waiting = True
             assert self._sock is not None
             received = self._sock.recv(READ_SIZE)
@@ -99,7 +101,7 @@ class Answer:
         self._response = response
         self._sock = sock
         self._provider = provider
-        self._timeout = timeout
+        self._timeout = self._patience = timeout
         self._silence: IdleTimer | None = None
         self.status: int = response.status_code
 
@@ -113,12 +115,9 @@ class Answer:
         Raises ProviderTimeout when nothing comes for the provider's ``timeoutSeconds``, ProviderError when it is cut,
         ProviderFault for a content encoding that can't be read.
         """
-        reader = gevent.getcurrent()
-        # One timer for the whole answer: the socket's own timeout would start one for every token.
         self._sock.settimeout(None)
-        self._silence = silence = IdleTimer(self._timeout, lambda: self._on_silence(reader))
         try:
-            yield from _lines(unpacked(self.header("Content-Encoding"), self._touching(silence)))
+            yield from _lines(unpacked(self.header("Content-Encoding"), self._response.blocks(self._before_waiting)))
         except TimeoutError:
             raise ProviderTimeout(f"provider {self._provider} sent nothing for {self._timeout:g} s") from None
         except UnknownEncoding as error:
@@ -128,7 +127,8 @@ class Answer:
         except (OSError, HTTPParseError, zlib.error, EOFError) as error:
             raise _broken(self._provider, "was cut", error) from error
         finally:
-            silence.stop()
+            if self._silence is not None:
+                self._silence.stop()
 
     def body(self) -> bytes:
         """The beginning of an error's body, up to 64 KiB; what can't be read is left out."""
@@ -143,15 +143,17 @@ class Answer:
             log.debug("provider %s: error body cut after %d bytes: %s", self._provider, len(read), error)
         return bytes(read)
 
-    def _touching(self, silence: IdleTimer) -> Iterator[bytes]:
-        patience = self._timeout
-        for block in self._response.blocks():
-            silence.touch()
-            yield block
-            # Not as soon as it is asked for: nearly always the message has ended by then.
-            if patience != self._timeout and not self._response.message_complete:
-                patience = self._timeout
-                silence.restart(patience)
+    def _before_waiting(self) -> None:
+        # One timer for the whole answer: the socket's own timeout would start one for every token. None for an answer
+        # that has come whole.
+        if self._silence is None:
+            reader = gevent.getcurrent()
+            self._silence = IdleTimer(self._timeout, lambda: self._on_silence(reader))
+        elif self._patience != self._timeout:
+            self._silence.restart(self._timeout)
+        else:
+            self._silence.touch()
+        self._patience = self._timeout
 
     def _on_silence(self, reader: Greenlet) -> None:
         # In the hub. A reader that waits for something else than the provider must not be hit there.

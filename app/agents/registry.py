@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from app.config.settings import Agent, Settings
 from app.errors import InvalidRequest, ModelNotFound
+from app.providers.catalogue import Catalogue
 from app.sessions import keys
 
 DEFAULT_MODEL = "openclaw"
@@ -13,6 +14,16 @@ _PREFIXES = ("openclaw:", "openclaw/", "agent:")
 def model_names(settings: Settings) -> list[str]:
     """The names under which agents are offered as models."""
     return [DEFAULT_MODEL, f"{DEFAULT_MODEL}/default", *(f"{DEFAULT_MODEL}/{id}" for id in settings.agents)]
+
+
+def may_be_chosen(reference: str, agent: Agent, catalogue: Catalogue) -> bool:
+    """Whether a caller, or the session, may have this model asked in place of the agent's."""
+    return catalogue.knows(reference) and agent.may_be_answered_by(reference)
+
+
+def may_not_be_chosen(agent: Agent) -> str:
+    """What is wrong with a model that callers may not choose for this agent, to be read behind its name."""
+    return f"may not be chosen for the agent {agent.id!r} (modelPolicy.allow, or models, of it)"
 
 
 def agent_of_request(settings: Settings, *, model: str | None, agent_id: str | None, session_key: str | None) -> Agent:

@@ -17,6 +17,7 @@ from app.agents.context import Context
 from app.agents.events import Ended, Event
 from app.agents.loop import Loop
 from app.agents.prompt import system_prompt
+from app.agents.registry import may_be_chosen
 from app.agents.turn import Turn
 from app.config.settings import ModelChoice
 from app.errors import GatewayError, InternalError, InvalidRequest, Overloaded, RunTimeout
@@ -246,7 +247,7 @@ class Run:
         """Ask the ``provider/model`` that was chosen for the session, unless the turn names one itself."""
         if chosen is None or self.turn.model is not None:
             return
-        if self.runs.catalogue.knows(chosen) and self.turn.agent.may_be_answered_by(chosen):
+        if may_be_chosen(chosen, self.turn.agent, self.runs.catalogue):
             self.choice = ModelChoice(chosen)
             self.model = chosen
         else:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -165,7 +166,7 @@ def migrate(dry_run: bool, address: Address, as_json: bool) -> None:
     if address.url:
         raise click.UsageError("a file of this machine is migrated: leave out --url")
     environment = read_environment()
-    try:
+    with _changing(str(environment.config_path)):
         document = FileDocument(environment)
         if document.text is None:
             fail(f"{document.place}: not found; `python -m app onboard` writes one")
@@ -173,12 +174,6 @@ def migrate(dry_run: bool, address: Address, as_json: bool) -> None:
         shown = redacted(new)
         if moves and not dry_run:
             document.save(new)
-    except ConfigError as error:
-        fail_with(error)
-    except StaleConfig as error:
-        fail(str(error))
-    except OSError as error:
-        fail(f"{environment.config_path}: can't be written: {error.strerror or error}")
     if as_json:
         told = {"path": document.place, "written": bool(moves) and not dry_run}
         told["moves"] = [{"from": move.old, "to": move.new} for move in moves]
@@ -246,16 +241,23 @@ def _document(address: Address) -> Document:
         fail_with(error)
 
 
-def _change(address: Address, change: Callable[[str], str], said: str, key: str, as_json: bool) -> None:
-    document = _document(address)
+@contextmanager
+def _changing(place: str) -> Iterator[None]:
+    """What keeps the configuration at this place from being changed ends the command."""
     try:
-        document.save(change(EMPTY if document.text is None else document.text))
+        yield
     except ConfigError as error:
         fail_with(error)
     except StaleConfig as error:
         fail(str(error))
     except OSError as error:
-        fail(f"{document.place}: can't be written: {error.strerror or error}")
+        fail(f"{place}: can't be written: {error.strerror or error}")
+
+
+def _change(address: Address, change: Callable[[str], str], said: str, key: str, as_json: bool) -> None:
+    document = _document(address)
+    with _changing(document.place):
+        document.save(change(EMPTY if document.text is None else document.text))
     if as_json:
         print_json({"path": document.place, "key": key})
     else:

@@ -38,7 +38,8 @@ def assemble(data: Data, environment: Environment, report: Report) -> kinds.Sett
     gateway = _gateway(data.get("gateway", {}), environment)
     proxied = gateway.auth.mode == "trusted-proxy"
     tools = Written(data.get("tools", {}), ("tools",))
-    agents, default_agent = _agents(data, environment, private, report, proxied=proxied)
+    usable = Usable(data, environment, report)
+    agents, default_agent = _agents(data, environment, private, usable, report, proxied=proxied)
     servers = data.get("mcp", {}).get("servers", {})
     return kinds.Settings(
         path=environment.config_path,
@@ -46,7 +47,7 @@ def assemble(data: Data, environment: Environment, report: Report) -> kinds.Sett
         gateway=gateway,
         agents=MappingProxyType(agents),
         default_agent=default_agent,
-        providers=MappingProxyType(_providers(data, agents, environment, report)),
+        providers=MappingProxyType(_providers(data, agents, environment, usable, report)),
         storage_url=storage_url,
         tools=tools_of(Written({}, ()), tools, report, proxied=proxied, usual="minimal"),
         mcp_servers=MappingProxyType({name: _server(name, server) for name, server in servers.items()}),
@@ -109,17 +110,16 @@ def _gateway(gateway: Data, environment: Environment) -> kinds.Gateway:
 
 
 def _providers(
-    data: Data, agents: Mapping[str, kinds.Agent], environment: Environment, report: Report
+    data: Data, agents: Mapping[str, kinds.Agent], environment: Environment, usable: Usable, report: Report
 ) -> dict[str, kinds.Provider]:
     written, keys = data.get("models", {}).get("providers", {}), well_known_keys(environment)
-    closed = Usable(data, environment, report).closed()
-    for name, why in closed.items():
+    for name, why in usable.closed.items():
         report.unask(("models", "providers", name), f"models.providers.{name}: {why}")
     entries = data.get("agents", {}).get("defaults", {}).get("models", {})
     providers = {
         name: _provider(name, _complete(name, provider, keys.get(name), report), entries)
         for name, provider in written.items()
-        if name not in closed
+        if name not in usable.closed
     }
     chosen = {ref for agent in agents.values() for ref in (agent.model.primary, *agent.model.fallbacks)}
     section = data.get("agents", {})
@@ -205,14 +205,14 @@ def _server(name: str, server: Data) -> kinds.McpServer:
 
 
 def _agents(
-    data: Data, environment: Environment, private: tuple[Path, ...], report: Report, *, proxied: bool
+    data: Data, environment: Environment, private: tuple[Path, ...], usable: Usable, report: Report, *, proxied: bool
 ) -> tuple[dict[str, kinds.Agent], str]:
     section = data.get("agents", {})
     written = {str(name): agent for _, name, agent in written_agents(section)} or {kinds.MAIN_AGENT: {}}
     paths = {str(name): path for path, name, _ in written_agents(section)}
     marked = next((name for name, agent in written.items() if agent.get("default")), None)
     default = marked or (kinds.MAIN_AGENT if kinds.MAIN_AGENT in written else next(iter(written)))
-    defaults, usable = dict(section.get("defaults", {})), Usable(data, environment, report)
+    defaults = dict(section.get("defaults", {}))
     if defaults.get("timeout_seconds", 0) > WEEK_SECONDS:
         defaults["timeout_seconds"] = WEEK_SECONDS
         where, instead = ("agents", "defaults", "timeoutSeconds"), f"taken as {WEEK_SECONDS}"

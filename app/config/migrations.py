@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from app.config.faults import ABSENT, KeyPath, Report, dotted, shown, value_at
+from app.config.owners import owners
 
 Document = dict[str, Any]
 Change = Callable[[Any], Any]
@@ -74,7 +75,7 @@ def migrated(document: Document, report: Report) -> Document:
     for path in moving.each("mcp", "servers"):
         for name, newer, change in _SERVER_MOVES:
             moving.move((*path, name), (*path, newer), change)
-    for path in (("tools", "exec"), *((*owner, "tools", "exec") for owner in moving.owners())):
+    for path in (("tools", "exec"), *((*path, "tools", "exec") for path, _ in owners(moving.document))):
         moving.move((*path, "timeoutSec"), (*path, "timeoutSeconds"))
     moving.bind()
     return moving.document
@@ -93,15 +94,6 @@ class _Moving:
         found = self.at(section)
         if isinstance(found, dict):
             yield from ((*section, name) for name in tuple(found) if isinstance(found[name], dict))
-
-    def owners(self) -> Iterator[KeyPath]:
-        """The paths of all that has an agent's keys."""
-        yield ("agents", "defaults")
-        yield from self.each("agents", "entries")
-        listed = self.at(("agents", "list"))
-        for index, agent in enumerate(listed if isinstance(listed, list) else ()):
-            if isinstance(agent, dict):
-                yield ("agents", "list", index)
 
     def move(self, old: KeyPath, new: KeyPath, change: Change = _same) -> None:
         """Move what stands at ``old``, if something does, and say so."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import re
-from collections.abc import Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Mapping
 from typing import Any
 
 from app.config.environment import Environment
 from app.config.faults import KeyPath, Report, dotted, shown
+from app.config.owners import owners
 from app.config.settings import LOCAL_MODEL
 from app.config.well_known import CLOSED, CLOSED_APIS, WELL_KNOWN, well_known_keys
 
@@ -39,39 +40,17 @@ def without_aliases(document: Document) -> Document:
         return document
 
     def named(value: Any) -> Any:
-        if isinstance(value, str):
-            return aliases.get(value.strip().lower(), value)
-        return [named(each) for each in value] if isinstance(value, list) else value
+        if isinstance(value, dict):
+            return {key: named(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [named(each) for each in value]
+        return aliases.get(value.strip().lower(), value) if isinstance(value, str) else value
 
-    def changed(owner: Any) -> Any:
-        if not isinstance(owner, dict) or "model" not in owner:
-            return owner
-        model = owner["model"]
-        inner = {key: named(value) for key, value in model.items()} if isinstance(model, dict) else named(model)
-        return {**owner, "model": inner}
-
-    agents = document["agents"]
-    changes: Document = {}
-    if "defaults" in agents:
-        changes["defaults"] = changed(agents["defaults"])
-    if isinstance(agents.get("list"), list):
-        changes["list"] = [changed(agent) for agent in agents["list"]]
-    if isinstance(agents.get("entries"), dict):
-        changes["entries"] = {name: changed(agent) for name, agent in agents["entries"].items()}
-    return {**document, "agents": {**agents, **changes}}
-
-
-def owners(document: Data) -> Iterator[tuple[KeyPath, Data]]:
-    """(path, section) of the agents' defaults and of each agent; what is no object is left out."""
-    agents = document.get("agents")
-    if not isinstance(agents, Mapping):
-        return
-    found: list[tuple[KeyPath, Any]] = [(("agents", "defaults"), agents.get("defaults"))]
-    if isinstance(listed := agents.get("list"), list):
-        found += [(("agents", "list", index), agent) for index, agent in enumerate(listed)]
-    if isinstance(entries := agents.get("entries"), Mapping):
-        found += [(("agents", "entries", name), agent) for name, agent in entries.items()]
-    yield from ((path, owner) for path, owner in found if isinstance(owner, Mapping))
+    document = copy.deepcopy(document)
+    for _, owner in owners(document):
+        if "model" in owner:
+            owner["model"] = named(owner["model"])
+    return document
 
 
 def bind_overrides(document: Data) -> bool:
@@ -83,12 +62,16 @@ def bind_overrides(document: Data) -> bool:
 
 
 class Usable:
-    """Which models can be asked, and what is wrong with others. data: as the schema loaded it."""
+    """Which models can be asked, and what is wrong with others.
+
+    data: as the schema loaded it. closed: why entries of the file can't be used, by their providers' ids.
+    """
 
     def __init__(self, data: Data, environment: Environment, report: Report) -> None:
         models = data.get("models", {})
         self._providers: Data = models.get("providers", {})
         self._report = report
+        self.closed: dict[str, str] = {}
         self._listed_only = models.get("mode") == "replace"
         self._keys = {} if self._listed_only else well_known_keys(environment)
         local, _, built_in = LOCAL_MODEL.partition("/")
@@ -100,20 +83,14 @@ class Usable:
             )
             # A faulty list may lack entries, so any id will do until it is mended.
             self._catalogue[name] = [model["id"] for model in listed] if sound else []
-
-    def closed(self) -> Mapping[str, str]:
-        """Why entries of the file can't be used, by their providers' ids."""
-        found = {}
-        for name in self._providers:
-            api = self._report.at(("models", "providers", name, "api"))
+            api = report.at(("models", "providers", name, "api"))
             if isinstance(api, str) and (why := CLOSED_APIS.get(api)):
-                found[name] = f"its api {shown(api)} {why}"
-        return MappingProxyType(found)
+                self.closed[name] = f"its api {shown(api)} {why}"
 
     def problem(self, reference: str) -> str | None:
         """What to write instead of a model that can't be asked; None for one that can."""
         provider, _, model = reference.partition("/")
-        if why := self.closed().get(provider):
+        if why := self.closed.get(provider):
             return f"another model: {provider}: {why}"
         if provider not in self._catalogue:
             if why := CLOSED.get(provider):

@@ -14,8 +14,6 @@ from app.config.faults import KeyPath, Report, dotted
 
 Data = Mapping[str, Any]
 
-# From the narrowest to the widest.
-_SECURITIES = ("deny", "allowlist", "full")
 _MODES = {"deny": "deny", "allowlist": "allowlist", "ask": "allowlist", "auto": "allowlist", "full": "full"}
 # Programs that run whatever is written in their arguments.
 _INTERPRETERS = (
@@ -94,7 +92,7 @@ def _exec(base: Written, own: Written, report: Report) -> kinds.Exec:
         return (*(own if key in ours else base).path, "exec", name)
 
     asked = [*_asked(merged, where)]
-    security = min((each.security for each in asked), key=_SECURITIES.index, default=None)
+    security = min((each.security for each in asked), key=kinds.SECURITIES.index, default=None)
     for each in asked:
         if each.instead and each.security == security:
             report.narrow(each.path, f"{dotted(each.path)} is {each.why}{each.instead}", each.instead)

@@ -1,7 +1,7 @@
 """Keys that narrow what an agent, a tool, a caller or a peer may do, and how each is treated: never ignored.
 
-A row is a key, ``*`` for any name; it stands for what is below it, where that has no
-row of its own. ``tools.…`` stands for the same keys of an agent's tools, ``agents.defaults.…`` for those of each agent.
+A row is a key, ``*`` for any name; it stands for what is below it, where that has no row of its own. ``tools.…`` stands
+for the same keys of an agent's tools, ``agents.defaults.…`` for those of each agent.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from app.config.faults import ABSENT, KeyPath, Report
+from app.config.owners import owners
 
 Data = Mapping[str, Any]
 
@@ -139,12 +140,16 @@ TREATMENTS: Mapping[str, Treatment] = MappingProxyType(
 )
 
 
-def treatment_of(path: KeyPath) -> Treatment | None:
-    """How a key is treated: by its own row, or by that of the nearest section around it that has one."""
+def in_table(path: KeyPath) -> KeyPath:
+    """A key's path as the table has it: an agent's keys are the defaults', its tools' the gateway's."""
     if path[:2] in (("agents", "entries"), ("agents", "list")) and len(path) > 3:
         path = ("agents", "defaults", *path[3:])
-    if path[:3] == ("agents", "defaults", "tools"):
-        path = path[2:]
+    return path[2:] if path[:3] == ("agents", "defaults", "tools") else path
+
+
+def treatment_of(path: KeyPath) -> Treatment | None:
+    """How a key is treated: by its own row, or by that of the nearest section around it that has one."""
+    path = in_table(path)
     for end in range(len(path), 0, -1):
         if (found := _row(path[:end])) is not None:
             return found
@@ -234,13 +239,7 @@ def _send_policy(policy: Any) -> Iterator[tuple[KeyPath, Any, str]]:
 def _all_tools(document: Data) -> Iterator[tuple[KeyPath, Data]]:
     """Every section ``tools``: the gateway's, the agents' and that of their defaults."""
     yield ("tools",), _object(document, "tools")
-    agents = _object(document, "agents")
-    yield ("agents", "defaults", "tools"), _object(_object(agents, "defaults"), "tools")
-    for name, agent in _object(agents, "entries").items():
-        yield ("agents", "entries", name, "tools"), _object(agent, "tools")
-    listed = agents.get("list")
-    for index, agent in enumerate(listed if isinstance(listed, list) else ()):
-        yield ("agents", "list", index, "tools"), _object(agent, "tools")
+    yield from (((*path, "tools"), _object(owner, "tools")) for path, owner in owners(document))
 
 
 def _object(owner: Any, key: str) -> Data:

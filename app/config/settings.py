@@ -125,6 +125,10 @@ def _host_and_port(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+# How commands may run, from the narrowest to the widest.
+SECURITIES = ("deny", "allowlist", "full")
+
+
 @dataclass(frozen=True, slots=True)
 class Exec:
     """How commands may run.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.agents.registry import may_not_be_chosen
 from app.auth import ADMIN
 from app.config.settings import Agent, ModelChoice
 from app.errors import InvalidRequest
@@ -21,6 +22,5 @@ def model_named(call: Call, agent: Agent, wanted: str, provider: str | None = No
     if not call.plane.services.catalogue.knows(wanted):
         raise InvalidRequest(f"model: {wanted[:100]!r} is not in models.providers; write provider/model", param="model")
     if not agent.may_be_answered_by(wanted):
-        reason = f"may not be chosen for the agent {agent.id!r} (modelPolicy.allow, or models, of it)"
-        raise InvalidRequest(f"model: {wanted[:100]!r} {reason}", param="model")
+        raise InvalidRequest(f"model: {wanted[:100]!r} {may_not_be_chosen(agent)}", param="model")
     return ModelChoice(wanted)

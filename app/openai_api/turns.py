@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from app.agents.registry import agent_of_request
+from app.agents.registry import agent_of_request, may_not_be_chosen
 from app.agents.turn import Turn
 from app.auth import ADMIN, Caller
 from app.config import Settings
@@ -99,8 +99,7 @@ def _model(services: Services, environ: dict[str, Any], caller: Caller, agent: A
             f"model {wanted[:100]!r} is not in models.providers; write it as provider/model", param="x-openclaw-model"
         )
     if not agent.may_be_answered_by(wanted):
-        reason = f"may not be chosen for the agent {agent.id!r} (modelPolicy.allow, or models, of it)"
-        raise InvalidRequest(f"model {wanted[:100]!r} {reason}", param="x-openclaw-model")
+        raise InvalidRequest(f"model {wanted[:100]!r} {may_not_be_chosen(agent)}", param="x-openclaw-model")
     return ModelChoice(wanted)
 
 

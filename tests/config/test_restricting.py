@@ -10,7 +10,7 @@ import pytest
 
 from app.config import ConfigError
 from app.config.keys import Tree, openclaw_keys
-from app.config.restricting import TREATMENTS, Treatment
+from app.config.restricting import TREATMENTS, Treatment, in_table, treatment_of
 from tests.config.conftest import Place
 
 # Names that say that a key narrows something. What else restricts can't be told by its name, and stands in the table.
@@ -25,18 +25,6 @@ def paths(tree: Tree, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     for key, below in tree.items():
         yield (*path, key)
         yield from paths(below, (*path, key))
-
-
-def row_of(path: tuple[str, ...]) -> str | None:
-    """The row of the table for a key; an agent's keys are those of the defaults, or of the gateway's tools."""
-    if path[:1] == ("agents",) and path[1:2] in (("entries",), ("list",)):
-        path = ("agents", "defaults", *path[3:])
-    if path[:3] == ("agents", "defaults", "tools"):
-        path = path[2:]
-    for end in range(len(path), 0, -1):
-        if (name := ".".join(path[:end])) in TREATMENTS:
-            return name
-    return None
 
 
 # Keys whose names sound like limits and that are none of an agent's, a tool's, a caller's or a peer's rights: sizes of
@@ -59,20 +47,14 @@ def test_every_key_that_sounds_like_a_limit_is_in_the_table() -> None:
     lacking = {
         ".".join(path)
         for path in paths(openclaw_keys())
-        if RESTRICTS.search(path[-1]) and row_of(path) is None and not HARMLESS.match(".".join(_as_default(path)))
+        if RESTRICTS.search(path[-1]) and treatment_of(path) is None and not HARMLESS.match(".".join(in_table(path)))
     }
     assert sorted(lacking) == []
 
 
-def _as_default(path: tuple[str, ...]) -> tuple[str, ...]:
-    if path[:1] == ("agents",) and path[1:2] in (("entries",), ("list",)):
-        path = ("agents", "defaults", *path[3:])
-    return path[2:] if path[:3] == ("agents", "defaults", "tools") else path
-
-
 def test_every_row_is_a_key() -> None:
     """A row that no file can have would be one that nobody obeys."""
-    known = {".".join(each) for path in paths(openclaw_keys()) for each in (path, _as_default(path))}
+    known = {".".join(each) for path in paths(openclaw_keys()) for each in (path, in_table(path))}
     own = {"logging.redactPatterns", "tools.exec.timeoutSeconds", "mcp.servers.*.codex", "sharing", "tools.github"}
     assert sorted(set(TREATMENTS) - known - own) == []
 

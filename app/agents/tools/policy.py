@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from functools import cache
 from typing import NamedTuple
 
-from app.config.settings import Exec, Limit, ModelChoice, Settings, Tools
+from app.config.settings import SECURITIES, Exec, Limit, ModelChoice, Settings, Tools
 
 # Tools of MCP servers are called <server>__<tool>; no other tool has two underscores.
 MCP_NAMES = "*__*"
@@ -57,8 +57,6 @@ _FOREIGN = frozenset(
         *("group:automation", "group:media", "group:memory", "group:messaging", "group:nodes", "group:ui"),
     }
 )
-# From the narrowest to the widest.
-_SECURITIES = ("deny", "allowlist", "full")
 # Profiles under which commands run in a shell unless tools.exec.security says otherwise.
 _WITH_SHELL = ("coding", "full")
 
@@ -178,7 +176,7 @@ def _exec(gateway: Exec, agent: Exec, usual: str) -> Exec:
     bins = tuple(name for name in bins if not {_normal(name), _normal(name).rstrip("0123456789.")} & barred)
     times = [seconds for seconds in (gateway.timeout_seconds, agent.timeout_seconds) if seconds is not None]
     return Exec(
-        security=min(wanted, most, key=_SECURITIES.index),
+        security=min(wanted, most, key=SECURITIES.index),
         safe_bins=bins,
         timeout_seconds=min(times, default=None),
     )

@@ -10,6 +10,7 @@ import gevent
 import orjson
 
 from app.agents.invocation import Invocation
+from app.agents.registry import may_be_chosen
 from app.agents.tools.policy import GROUPS, Policy, Refusal
 from app.agents.tools.tool import Tool
 from app.agents.tools.toolbox import Toolbox
@@ -193,9 +194,8 @@ def _turn(call: Call, agent: Agent, key: str) -> Turn:
     services = call.plane.services
     session = services.sessions.info(key)
     chosen = session.model if session is not None else None
-    may = chosen is not None and services.catalogue.knows(chosen) and agent.may_be_answered_by(chosen)
     return Turn(
-        model=ModelChoice(chosen) if chosen is not None and may else None,
+        model=ModelChoice(chosen) if chosen and may_be_chosen(chosen, agent, services.catalogue) else None,
         agent=agent,
         session_key=key,
         stateless=False,

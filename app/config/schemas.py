@@ -360,6 +360,7 @@ class ProviderSchema(Section):
     pass_fields = texts("a list of field names")
     headers = Entries(header_value(), "an object of texts by header name", HEADER_NAME)
     timeout_seconds = seconds(WEEK_SECONDS)
+    max_answer_bytes = integer(1024, 1024**3)
     models = several(nested(CatalogueModelSchema), "a list of models")
     compat = nested(CompatSchema)
     params = AnyObject(*PARAMS)

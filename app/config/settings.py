@@ -20,6 +20,8 @@ from app.config.reading import FileState
 
 LOCAL_MODEL = "local/smollm2-135m"
 MAIN_AGENT = "main"
+# What one answer of a provider may bring: the longest ones that models give, each token in an event of its own.
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +288,7 @@ class Provider:
     auth_header: the key goes into ``Authorization: Bearer``, also where the wire format has a header of its own.
     dialect:     ``openai`` for OpenAI's own servers, ``compatible`` for others; None where the address tells.
     pass_fields: names of the caller's fields that are passed on, instead of the usual ones.
+    max_answer_bytes: what one answer may bring on the wire, unpacked.
     compat, input, body: of models that the list doesn't name; bodies: of some of them, by id.
     """
 
@@ -295,6 +298,7 @@ class Provider:
     api_key: str | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     timeout_seconds: float = 120
+    max_answer_bytes: int = MAX_ANSWER_BYTES
     models: tuple[Model, ...] = ()
     auth_header: bool = False
     dialect: str | None = None

@@ -171,11 +171,18 @@ class Catalogue:
 
 def _connect(provider: Provider) -> Upstream:
     if provider.api == "anthropic-messages":
-        return Upstream(provider.id, provider.base_url, anthropic_messages.headers(provider), provider.timeout_seconds)
-    headers = dict(provider.headers)
-    if provider.api_key and not any(name.lower() == "authorization" for name in headers):
-        headers["Authorization"] = f"Bearer {provider.api_key}"
-    return Upstream(provider.id, provider.base_url, headers, provider.timeout_seconds)
+        headers = anthropic_messages.headers(provider)
+    else:
+        headers = dict(provider.headers)
+        if provider.api_key and not any(name.lower() == "authorization" for name in headers):
+            headers["Authorization"] = f"Bearer {provider.api_key}"
+    return Upstream(
+        provider.id,
+        provider.base_url,
+        headers,
+        provider.timeout_seconds,
+        max_answer_bytes=provider.max_answer_bytes,
+    )
 
 
 def _has_own_connection(model: Model) -> bool:

@@ -20,6 +20,7 @@ from geventhttpclient.connectionpool import ConnectionPool, SSLConnectionPool
 from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
 from greenlet import greenlet as Greenlet
 
+from app.config.settings import MAX_ANSWER_BYTES
 from app.errors import ProviderError, ProviderFault, ProviderTimeout
 from app.idle import IdleTimer
 from app.providers.encoding import UnknownEncoding, unpacked
@@ -30,10 +31,14 @@ log = logging.getLogger("gateway.providers")
 CONNECT_TIMEOUT = 10.0
 MAX_CONNECTIONS = 10_000
 MAX_IDLE = 128
+# Bytes of an answer's headers, early hints and the like included; of one line.
+MAX_HEAD = 256 * 1024
 MAX_LINE = 4 * 1024 * 1024
 MAX_ERROR_BODY = 64 * 1024
 ERROR_BODY_TIMEOUT = 5.0
-READ_SIZE = 4 * 1024
+READ_SIZE = 64 * 1024
+# Bytes that are read before others get a turn: where there is always something to read, no read waits.
+TURN = 64 * 1024
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 PATH_SAFE = "/%:@!$&'()*+,;=~"
 # Letters; a header's value is a secret only when it is longer.
@@ -66,8 +71,28 @@ class _TlsPool(_IdleLimit, SSLConnectionPool):
     pass
 
 
+class _TooLong(Exception):
+    """``str`` says what there was too much of."""
+
+
 class _Response(HTTPSocketPoolResponse):
+    """``most``: bytes that may come in all, what chunks and trailers add included."""
+
     waiting = False
+    most = MAX_HEAD
+    _received = 0
+    _until_turn = TURN
+
+    def feed(self, data: bytes) -> None:  # type: ignore[override]
+        # All that is read comes through here; the headers do while this is being made.
+        super().feed(data)
+        self._received += len(data)
+        if self._received > self.most:
+            raise _TooLong(f"more headers, or packing, than the {self.most} bytes that an answer may have")
+        self._until_turn -= len(data)
+        if self._until_turn <= 0:
+            self._until_turn = TURN
+            gevent.sleep(0)
 
     def _on_message_complete(self) -> None:
         if self.get_code() < 200:
@@ -97,10 +122,14 @@ class _Response(HTTPSocketPoolResponse):
 class Answer:
     """A provider's response whose headers have come. Close it: an unfinished one takes its connection along."""
 
-    def __init__(self, response: _Response, sock: gevent.socket.socket, provider: str, timeout: float) -> None:
+    def __init__(
+        self, response: _Response, sock: gevent.socket.socket, provider: str, timeout: float, max_bytes: int
+    ) -> None:
         self._response = response
         self._sock = sock
         self._provider = provider
+        self._max_bytes = max_bytes
+        response.most = MAX_HEAD + max_bytes
         self._timeout = self._patience = timeout
         self._silence: IdleTimer | None = None
         self.status: int = response.status_code
@@ -113,11 +142,14 @@ class Answer:
         """The body's lines without their line ends (LF, CR LF or CR), as they come: all that a read has ended.
 
         Raises ProviderTimeout when nothing comes for the provider's ``timeoutSeconds``, ProviderError when it is cut,
-        ProviderFault for a content encoding that can't be read.
+        ProviderFault for a content encoding that can't be read, and for more than may come.
         """
         self._sock.settimeout(None)
         try:
-            yield from _lines(unpacked(self.header("Content-Encoding"), self._response.blocks(self._before_waiting)))
+            blocks = unpacked(self.header("Content-Encoding"), self._response.blocks(self._before_waiting))
+            yield from _lines(blocks, self._provider, self._max_bytes)
+        except _TooLong as much:
+            raise _too_long(self._provider, much) from None
         except TimeoutError:
             raise ProviderTimeout(f"provider {self._provider} sent nothing for {self._timeout:g} s") from None
         except UnknownEncoding as error:
@@ -133,13 +165,14 @@ class Answer:
     def body(self) -> bytes:
         """The beginning of an error's body, up to 64 KiB; what can't be read is left out."""
         read = bytearray()
-        self._sock.settimeout(ERROR_BODY_TIMEOUT)
+        self._sock.settimeout(None)
         try:
-            for block in unpacked(self.header("Content-Encoding"), self._response.blocks()):
-                read += block
-                if len(read) >= MAX_ERROR_BODY:
-                    break
-        except (OSError, HTTPParseError, zlib.error, EOFError, UnknownEncoding) as error:
+            with gevent.Timeout(ERROR_BODY_TIMEOUT, TimeoutError):
+                for block in unpacked(self.header("Content-Encoding"), self._response.blocks()):
+                    read += block
+                    if len(read) >= MAX_ERROR_BODY:
+                        break
+        except (OSError, HTTPParseError, zlib.error, EOFError, UnknownEncoding, _TooLong) as error:
             log.debug("provider %s: error body cut after %d bytes: %s", self._provider, len(read), error)
         return bytes(read)
 
@@ -170,13 +203,16 @@ class Answer:
         self._response.release()
 
 
-def _lines(blocks: Iterator[bytes]) -> Iterator[list[bytes]]:
+def _lines(blocks: Iterator[bytes], provider: str, max_bytes: int) -> Iterator[list[bytes]]:
     """Lines, whichever of the three line ends they have. A long one is put together once, when its end has come."""
     parts: list[bytes] = []
-    size = 0
+    size = total = 0
     after_cr = False
     mark = BYTE_ORDER_MARK
     for block in blocks:
+        total += len(block)
+        if total > max_bytes:
+            raise _TooLong(f"an answer of more than {max_bytes} bytes (models.providers.{provider}.maxAnswerBytes)")
         if after_cr and block.startswith(b"\n"):
             block = block[1:]  # noqa: PLW2901 - the other half of a line's end
         after_cr = block.endswith(b"\r")
@@ -191,7 +227,7 @@ def _lines(blocks: Iterator[bytes]) -> Iterator[list[bytes]]:
             yield lines
             parts, size = [rest], len(rest)
         if size > MAX_LINE:
-            raise HTTPParseError(f"more than {MAX_LINE} bytes without a line end")
+            raise _TooLong(f"a line of more than {MAX_LINE} bytes")
     if rest := b"".join(parts):
         yield [rest.removeprefix(mark)]
 
@@ -202,13 +238,21 @@ class Upstream:
     base_url: ``http`` or ``https``; a proxy named by ``HTTP_PROXY``, ``HTTPS_PROXY``, ``NO_PROXY`` is honoured.
     headers:  sent with each call. What they hold is taken for secret: see ``secrets``.
     timeout:  seconds that may pass without a byte, the wait for the first one included.
+    max_answer_bytes: what one answer may bring, unpacked.
     direct:   never through a proxy.
 
     ``refused`` holds the names of request fields that the server turned out not to take.
     """
 
     def __init__(
-        self, provider: str, base_url: str, headers: Mapping[str, str], timeout: float, *, direct: bool = False
+        self,
+        provider: str,
+        base_url: str,
+        headers: Mapping[str, str],
+        timeout: float,
+        *,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
+        direct: bool = False,
     ) -> None:
         url = urlsplit(base_url)
         if url.hostname is None:
@@ -218,6 +262,7 @@ class Upstream:
         self.refused: set[str] = set()
         self.path = url.path.rstrip("/")
         self._timeout = timeout
+        self._max_answer_bytes = max_answer_bytes
         tls = url.scheme == "https"
         port = url.port or (443 if tls else 80)
         host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
@@ -289,9 +334,11 @@ class Upstream:
             response = _Response(sock, self._pool, block_size=READ_SIZE, method="POST")
         except TimeoutError:
             raise ProviderTimeout(f"provider {self.provider} did not answer in {self._timeout:g} s") from None
+        except _TooLong as much:
+            raise _too_long(self.provider, much) from None
         except (OSError, HTTPParseError) as error:
             raise _broken(self.provider, "closed the connection without an answer", error) from error
-        return Answer(response, sock, self.provider, self._timeout)
+        return Answer(response, sock, self.provider, self._timeout, self._max_answer_bytes)
 
     def close(self) -> None:
         """Close the idle connections; those in use end with their answers."""
@@ -307,6 +354,11 @@ def _secrets(headers: Mapping[str, str]) -> tuple[str, ...]:
     """What no message may show, longest first. Words as short as ``ollama`` guard nothing."""
     found = {value.removeprefix("Bearer ") for name, value in headers.items() if name.lower() not in PUBLIC_HEADERS}
     return tuple(sorted((secret for secret in found if len(secret) > SHORT), key=len, reverse=True))
+
+
+def _too_long(provider: str, much: _TooLong) -> ProviderFault:
+    log.warning("provider %s sent %s", provider, much)
+    return ProviderFault(f"provider {provider} sent {much}")
 
 
 def _broken(provider: str, what: str, error: Exception) -> ProviderError:

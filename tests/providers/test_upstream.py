@@ -12,11 +12,11 @@ import gevent
 import pytest
 from gevent.event import Event
 
-from app.errors import ProviderError, ProviderTimeout
+from app.errors import ProviderError, ProviderFault, ProviderTimeout
 from app.providers import upstream as upstream_module
 from app.providers.upstream import Answer, Upstream
 from tests.providers.scene import EVENTS, RawServer, response, until, upstream
-from tests.scripted import CutBeforeHeaders, Hang, HangAfterHeaders, RawStream, Reply, ScriptedProvider, Status
+from tests.scripted import CutBeforeHeaders, Flood, Hang, HangAfterHeaders, RawStream, Reply, ScriptedProvider, Status
 
 
 @pytest.fixture(autouse=True)
@@ -244,7 +244,7 @@ def test_an_endless_line_is_bounded(provider: ScriptedProvider, monkeypatch: pyt
     monkeypatch.setattr(upstream_module, "MAX_LINE", 100_000)
     provider.enqueue(RawStream(*([b"x" * 10_000] * 30)), RawStream(b"y" * 99_000 + b"\n", b"z" * 99_000))
     connections = upstream(provider.base_url)
-    with pytest.raises(ProviderError, match="was cut"):
+    with pytest.raises(ProviderFault, match="a line of more than 100000 bytes"):
         ask(connections)
     assert [len(line) for line in ask(connections)] == [99_000, 99_000]
 
@@ -256,6 +256,16 @@ def test_an_errors_body_is_bounded(provider: ScriptedProvider) -> None:
     assert upstream_module.MAX_ERROR_BODY <= len(answer.body()) < 1_000_000
     answer.close()
     assert provider.requests[0].closed.wait(5)
+
+
+def test_an_errors_body_is_not_waited_for(own_provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error page that drips is read for so many seconds in all, and not for so many after each byte."""
+    monkeypatch.setattr(upstream_module, "ERROR_BODY_TIMEOUT", 0.3)
+    head = b"HTTP/1.1 500 No\r\nContent-Length: 1000000\r\n\r\n"
+    own_provider.default = Flood(b"x", head, pause=0.05)
+    answer = upstream(own_provider.base_url).post("/chat/completions", b"{}")
+    assert set(answer.body()) == {ord("x")}
+    answer.close()
 
 
 def test_an_errors_body_that_is_cut_is_what_came() -> None:

@@ -34,6 +34,8 @@ Steps, all frozen:
     ErrorInStream(message, tokens=(), kind="server_error")    tokens, then an error of this type
     RawStream(*pieces)                 an event stream of exactly these bytes, each piece written on its own
     RawHttp(data)                      these bytes from the status line on, then closed
+    Flood(data, head=None, pause=0.0)  data as an event stream, again and again until the client leaves; with a head
+                                       these bytes from the status line on, and data as it is
     Status(code, message="scripted", headers={}, body=None, kind="scripted_error")   an error envelope, or this body
     JsonReply(content, finish="stop", usage=None)             a whole chat.completion as application/json, on any path
     Cut(after_tokens=1, reset=False)   closed in the middle; a reset may also lose what the client hasn't read yet
@@ -50,6 +52,7 @@ from tests.scripted.steps import (
     CutBeforeHeaders,
     Empty,
     ErrorInStream,
+    Flood,
     Hang,
     HangAfterHeaders,
     JsonReply,
@@ -66,6 +69,7 @@ __all__ = [
     "CutBeforeHeaders",
     "Empty",
     "ErrorInStream",
+    "Flood",
     "Hang",
     "HangAfterHeaders",
     "JsonReply",

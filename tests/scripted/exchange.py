@@ -76,6 +76,10 @@ class Exchange:
         while not event.is_set():
             self.pause(HOLD_POLL_MS / 1000)
 
+    def begin(self, data: bytes) -> None:
+        """These bytes as they are, with more to come."""
+        self._write(data)
+
     def raw(self, data: bytes) -> None:
         """These bytes as the answer, status line and all, and the end of the connection."""
         self._write(data)

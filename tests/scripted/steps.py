@@ -133,6 +133,23 @@ class RawHttp:
 
 
 @dataclass(frozen=True)
+class Flood:
+    data: bytes
+    head: bytes | None = None
+    pause: float = 0.0
+
+    def play(self, exchange: Exchange) -> None:
+        if self.head is None:
+            exchange.open_stream()
+        else:
+            exchange.begin(self.head)
+        send = exchange.send if self.head is None else exchange.begin
+        while True:
+            send(self.data)
+            exchange.pause(self.pause)
+
+
+@dataclass(frozen=True)
 class Status:
     code: int
     message: str = "scripted"

@@ -31,7 +31,7 @@ Below the doors code raises these; the doors render them and nothing else.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 
 class GatewayError(Exception):
@@ -66,6 +66,17 @@ class GatewayError(Exception):
         if code is not None:
             self.code = code
         self.headers: dict[str, str] = dict(headers or {})
+
+    def let_go(self) -> Self:
+        """Forget where it came from: an error that is kept would keep all that those frames hold."""
+        self.__traceback__ = self.__context__ = self.__cause__ = None
+        return self
+
+    def again(self) -> Self:
+        """The same error, to be raised by somebody else."""
+        same = type(self).__new__(type(self), *self.args)
+        vars(same).update(vars(self))
+        return same
 
     def envelope(self) -> dict[str, Any]:
         """``{"error": {message, type, param, code}}``, as the OpenAI API answers errors."""

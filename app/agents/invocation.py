@@ -63,7 +63,7 @@ class Invocation(Run):
             return Outcome(f"{name} took longer than {self.turn.agent.timeout_seconds:g} s{in_part}", TIMEOUT)
         if self.begun:
             return Outcome(f"{name} was ended: {error.message}{in_part}", FAILED)
-        raise error
+        raise error.again()
 
     def _converse(self) -> None:
         turn = self._in_session.turn

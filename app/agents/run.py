@@ -62,8 +62,8 @@ class Run:
         self.offer: Offer | None = None
         self.answer = Answer()
         self.ended: Ended | None = None
-        # The run that a caller began, of which this one and others may be a consequence.
-        self._root: Run = asked_by._root if asked_by else self
+        # At the end of the chain stands the run that a caller began.
+        self._asked_by = asked_by
         self._asked = 0
         self._places: list[Place] = []
         self._events: Channel[Event] = Channel()
@@ -124,9 +124,12 @@ class Run:
 
     def ask(self, session_key: str, message: str) -> Run:
         """Begin a run of the same agent in another of its sessions, on behalf of this one. Raises Overloaded."""
-        if self._root._asked >= MAX_ASKED:
+        root = self
+        while root._asked_by is not None:
+            root = root._asked_by
+        if root._asked >= MAX_ASKED:
             raise Overloaded(f"this run led to {MAX_ASKED} others already", retry_after=0)
-        self._root._asked += 1
+        root._asked += 1
         turn = self.turn
         asked = Turn(
             agent=turn.agent,
@@ -166,8 +169,11 @@ class Run:
         finally:
             for place in self._places:
                 place.leave()
+            if error is not None:
+                error.let_go()
             self.ended = Ended(None if error else self.answer.finish_reason, self.answer.usage, error)
             self._publish(self.ended)
+            self._sinks.clear()  # they know this run, too
             self.runs.ended(self)
 
     def _work(self) -> GatewayError | None:

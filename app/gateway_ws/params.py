@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields
 
-from app.http.fields import Choice, Flag, Number, Object, Refused, listed
+from app.http.fields import Choice, Flag, Number, Object, Refused, listed, load_fields
 
 __all__ = [
     "Choice",
@@ -121,7 +121,7 @@ def load(schema: Schema, given: Any) -> dict[str, Any]:
     if isinstance(given, dict) and len(given) > MAX_GIVEN:
         # marshmallow would make an error of each that it doesn't know.
         raise ValidationError(f"must have {MAX_GIVEN} members at most")
-    loaded: dict[str, Any] = schema.load({} if given is None else given)
+    loaded = load_fields(schema, {} if given is None else given)
     return {name: value for name, value in loaded.items() if value is not None}
 
 

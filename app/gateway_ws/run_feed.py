@@ -135,6 +135,8 @@ class RunFeed:
             told = {"errorMessage": error.message, "errorKind": _kind(error), "stopReason": "error"}
             self._tell_chat("error", {**partial, **told, "usage": usage_of(ended.usage)})
         self._tell_session("run-ended")
+        for pace in (self._thinking, self._agent, self._chat):
+            pace.end()
         self._done()
 
     def _tell_session(self, reason: str) -> None:
@@ -193,6 +195,11 @@ class _Pace:
         self._stop()
         if self._more:
             self._go()
+
+    def end(self) -> None:
+        """Nothing comes any more: let go of who tells."""
+        self._stop()
+        self._tell = int
 
     def _due(self) -> None:
         self._stop()

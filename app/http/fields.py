@@ -7,7 +7,7 @@ from math import inf
 from typing import Any
 
 import orjson
-from marshmallow import ValidationError, fields
+from marshmallow import Schema, ValidationError, fields
 
 
 class Number(fields.Field[float]):
@@ -123,6 +123,16 @@ class Refused(fields.Field[None]):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> None:
         if not any(type(value) is type(harmless) and value == harmless for harmless in self._harmless):
             raise ValidationError(self._reason)
+
+
+def load_fields(schema: Schema, data: Any) -> dict[str, Any]:
+    """What the schema makes of it. Raises ValidationError."""
+    try:
+        loaded: dict[str, Any] = schema.load(data)
+    except ValidationError as error:
+        # marshmallow's frame holds the error that it raises: a circle, and all that was sent is in it.
+        raise error.with_traceback(None) from None
+    return loaded
 
 
 def listed(values: Sequence[Any]) -> str:

@@ -55,6 +55,7 @@ class Delivery(NamedTuple):
 
     def told(self, error: GatewayError) -> GatewayError:
         """SDKs send a failed request again by themselves: not one that has changed something already."""
+        told = error.again()
         if self.run.answer.changed:
-            error.headers["x-should-retry"] = "false"
-        return error
+            told.headers["x-should-retry"] = "false"
+        return told

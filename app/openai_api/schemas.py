@@ -12,7 +12,7 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema, ValidationError
 
 from app.errors import InvalidRequest
-from app.http.fields import Choice, Flag, Number, Object, Refused, Stop, Text, first_fault
+from app.http.fields import Choice, Flag, Number, Object, Refused, Stop, Text, first_fault, load_fields
 from app.openai_api.messages import Messages
 from app.openai_api.tools import CallerTools, ToolChoice, check_choice
 from app.providers import request_fields
@@ -131,7 +131,7 @@ def _schema(present: frozenset[str]) -> ChatCompletionSchema:
 def load_chat_completion(body: dict[str, Any]) -> dict[str, Any]:
     """The checked fields of a request body, nulls left out. Raises InvalidRequest with the first fault's path."""
     try:
-        loaded: dict[str, Any] = _schema(FIELDS.intersection(body)).load(body)
+        loaded = load_fields(_schema(FIELDS.intersection(body)), body)
         if "tool_choice" in loaded:
             check_choice(loaded, body["tool_choice"])
     except ValidationError as error:

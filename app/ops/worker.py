@@ -20,6 +20,7 @@ from app.auth import repeated_names
 from app.errors import GatewayError, InternalError, InvalidRequest
 from app.http import envelope
 from app.ids import new_uuid
+from app.ops import memory
 
 log = logging.getLogger("gateway.worker")
 
@@ -72,6 +73,7 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]
         gevent.get_hub().print_exception = _log_exception  # type: ignore[method-assign, assignment]
 
     def run(self) -> None:
+        gevent.spawn(memory.give_back)
         super().run()
         if self._ending is not None:
             # The last connection may be gone while the last turn is still being written.

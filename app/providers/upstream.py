@@ -161,6 +161,7 @@ class Answer:
         finally:
             if self._silence is not None:
                 self._silence.stop()
+                self._silence = None  # it knows this answer, and who reads it
 
     def body(self) -> bytes:
         """The beginning of an error's body, up to 64 KiB; what can't be read is left out."""

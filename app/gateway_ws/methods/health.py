@@ -14,6 +14,7 @@ from app.gateway_ws.params import Ignored, params
 from app.gateway_ws.session_rows import sessions_path
 from app.gateway_ws.times import ms
 from app.gateway_ws.usage import Bill
+from app.ops.memory import resident
 from app.providers.catalogue import LOCAL
 from app.version import VERSION
 
@@ -52,17 +53,8 @@ def _status(call: Call) -> dict[str, Any]:
         "runs": {"active": len(services.runs), "max": settings.gateway.max_runs},
         "connections": len(plane.connections),
         **services.degraded(),
-        "memory": {"rssBytes": _resident()},
+        "memory": {"rssBytes": resident()},
     }
-
-
-def _resident() -> int | None:
-    """Bytes of memory that this process has; None where the system doesn't say."""
-    try:
-        with open("/proc/self/statm") as statm:
-            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except FileNotFoundError:
-        return None
 
 
 def _presence(call: Call) -> list[dict[str, Any]]:

@@ -193,7 +193,7 @@ def _compact(call: Call) -> dict[str, Any]:
     else:
         run = CompactionRun(services.runs, agent, key)
         if (error := run.work().error) is not None:
-            raise error
+            raise error.again()
         compacted = run.compacted
     return {"ok": True, "key": key, "compacted": compacted, **({} if compacted else {"reason": "nothing to compact"})}
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
 from functools import cache
 from typing import NamedTuple
 
-from app.config.settings import SECURITIES, Exec, Limit, ModelChoice, Settings, Tools
+from app.config.matching import matches
+from app.config.meant import is_caller, is_model
+from app.config.settings import LOCAL_MODEL, SECURITIES, Exec, Limit, ModelChoice, Settings, Tools
 
 # Tools of MCP servers are called <server>__<tool>; no other tool has two underscores.
 MCP_NAMES = "*__*"
@@ -36,12 +38,24 @@ _DENIED: Mapping[str, tuple[str, ...]] = {
     "group:openclaw": ("web_fetch", *GROUPS["group:sessions"]),
     "group:agents": ("agents_list",),
     "sessions": GROUPS["group:sessions"],
+    # It shows what files hold, which nothing but read does there.
+    "read": ("grep",),
 }
 _BUILT_IN = tuple(name for group in GROUPS.values() for name in group)
 # Tools and groups of OpenClaw's that there is nothing like here.
 _FOREIGN = frozenset(
     {
-        *("apply_patch", "browser", "canvas", "cron", "gateway", "image", "image_generate", "memory_get"),
+        *(
+            "apply_patch",
+            "apply-patch",
+            "browser",
+            "canvas",
+            "cron",
+            "gateway",
+            "image",
+            "image_generate",
+            "memory_get",
+        ),
         *("memory_search", "message", "music_generate", "nodes", "pdf", "process", "sessions_spawn", "sessions_yield"),
         *(
             "subagents",
@@ -61,6 +75,10 @@ _FOREIGN = frozenset(
 _WITH_SHELL = ("coding", "full")
 
 
+# Behind a program's name: ``3.11`` of python3.11, ``-2.1.0-beta3`` of luajit-2.1.0-beta3.
+_VERSION = re.compile(r"[-_.]?[0-9].*", re.DOTALL)
+
+
 class Refusal(NamedTuple):
     """Why a tool is not offered.
 
@@ -69,6 +87,14 @@ class Refusal(NamedTuple):
 
     rule: str
     reason: str
+
+
+def refused_to_clients(settings: Settings, tool: str, full_name: str) -> Refusal | None:
+    """Why no client may call for the tool by itself; None where it may."""
+    denied = _expanded_denied(settings.gateway.tools.deny)
+    if _named(tool, denied) or _named(full_name or tool, denied):
+        return Refusal("gateway", "denied by gateway.tools.deny to clients that call for it themselves")
+    return None
 
 
 class Policy:
@@ -80,7 +106,8 @@ class Policy:
 
     profile: the one that applies. exec: how commands may run, with every field but ``timeout_seconds`` set.
     ``limits`` of both narrow further; those for certain models hold where one of ``choice`` is meant, since any of them
-    may answer, and where no choice is given. is_special: other models or callers may have another policy.
+    may answer, those for certain callers where ``identity`` is; and where it is None, whoever or whatever they are for.
+    is_special: other models or callers may have another policy.
     """
 
     def __init__(
@@ -92,9 +119,7 @@ class Policy:
         self._denied = _expanded_denied((*gateway.deny, *agent.deny))
         limits = (*gateway.limits, *agent.limits)
         self.is_special = any(limit.model is not None or limit.identity is not None for limit in limits)
-        self._limits = [
-            _Ceiling(limit) for limit in limits if _holds(limit, choice) and limit.identity in (None, identity)
-        ]
+        self._limits = [_Ceiling(limit) for limit in limits if _holds(limit, choice, identity)]
         self.exec = _exec(gateway.exec, agent.exec, "full" if self.profile in _WITH_SHELL else "allowlist")
 
     def allows(self, tool: str, full_name: str = "") -> bool:
@@ -124,7 +149,7 @@ class Policy:
 
 
 def name_warnings(settings: Settings) -> Iterator[str]:
-    """A line for each name in the policies that means no tool here, and one for all tools of OpenClaw's."""
+    """A line for each name in the policies that means nothing here, and one for all tools of OpenClaw's."""
     foreign: dict[str, None] = {}
     for who, name, denies in _meaningless(settings):
         if _normal(name) in _FOREIGN:
@@ -135,13 +160,17 @@ def name_warnings(settings: Settings) -> Iterator[str]:
             yield f"{who}: there is no tool {name!r}; the name has no effect"
     if foreign:
         yield f"policies name tools of OpenClaw's that there are not here: {', '.join(foreign)}"
+    for where in _for_no_model(settings):
+        yield f"{where}: no provider and no model of this configuration is called so; it narrows nothing"
+    for who, tools in _owners(settings):
+        if "read" in map(_normal, tools.deny):
+            yield f"{who}: grep is denied with read, because it shows what files hold"
 
 
 def _meaningless(settings: Settings) -> Iterator[tuple[str, str, bool]]:
     """(who, name, whether it should deny) of each name in the policies that no tool can have."""
-    owners = [("tools", settings.tools)]
-    owners += [(f"agent {agent.id}", agent.tools) for agent in settings.agents.values()]
-    for who, tools in owners:
+    yield from _without_tool(settings, "gateway.tools", (), settings.gateway.tools.deny)
+    for who, tools in _owners(settings):
         yield from _without_tool(settings, who, (*(tools.allow or ()), *tools.also_allow), tools.deny)
         for limit in tools.limits:
             yield from _without_tool(settings, limit.where, (*(limit.allow or ()), *limit.also_allow), limit.deny)
@@ -150,19 +179,53 @@ def _meaningless(settings: Settings) -> Iterator[tuple[str, str, bool]]:
 def _without_tool(
     settings: Settings, who: str, allowed: Sequence[str], denied: Sequence[str]
 ) -> Iterator[tuple[str, str, bool]]:
-    # Nobody knows yet which tools the servers have.
-    unknowable = any(server.enabled for server in settings.mcp_servers.values())
-    for name in dict.fromkeys((*allowed, *denied)):
-        normal = _normal(name)
-        pattern = _ALIASES.get(normal, normal)
-        means = (*GROUPS, *_DENIED) if name in denied else GROUPS
-        if (
-            pattern not in means
-            and "__" not in pattern
-            and not ("*" in pattern and unknowable)
-            and not any(fnmatchcase(tool, pattern) for tool in _BUILT_IN)
-        ):
-            yield who, name, name in denied and pattern not in _FOREIGN
+    for names, denies in ((allowed, False), (denied, True)):
+        for name in dict.fromkeys(names):
+            normal = _normal(name)
+            pattern = _ALIASES.get(normal, normal)
+            if denies:
+                known = bool(_meant_groups(normal)) or any(
+                    _may_be_of_servers(each, settings) for each in _of_server(normal)
+                )
+            else:
+                known = pattern in GROUPS
+            known = known or any(matches(tool, pattern) for tool in _BUILT_IN)
+            if not known and not _may_be_of_servers(pattern, settings):
+                yield who, name, denies and pattern not in _FOREIGN
+
+
+def _may_be_of_servers(pattern: str, settings: Settings) -> bool:
+    """Whether a server might have such a tool: nobody knows yet which tools the servers have, only how they begin."""
+    servers = [name.lower() for name, server in settings.mcp_servers.items() if server.enabled]
+    if not servers:
+        return "__" in pattern and not pattern.endswith("__*")
+    head, more, _ = pattern.partition("*")
+    beginnings = [f"{each}__" for name in servers for each in (name, name.replace(".", "_"))]
+    return any(head.startswith(begins) or (more and begins.startswith(head)) for begins in beginnings)
+
+
+def _for_no_model(settings: Settings) -> Iterator[str]:
+    """The policies for models that none of this configuration is meant by, as far as that is known."""
+    references = {LOCAL_MODEL}
+    for agent in settings.agents.values():
+        references |= {agent.model.primary, *agent.model.fallbacks, *(agent.overrides or ())}
+    for id, provider in settings.providers.items():
+        references |= {f"{id}/", *(f"{id}/{model.id}" for model in provider.models)}
+    meant: dict[str, bool] = {}
+    for _, tools in _owners(settings):
+        for limit in tools.limits:
+            if limit.model is not None:
+                # Of a provider, other models may be asked than those that it lists.
+                names = (limit.model, f"{limit.model.partition('/')[0]}/")
+                known = any(is_model(reference, name) for reference in references for name in names)
+                # By its alias a model has a second limit of the same key.
+                meant[limit.where] = meant.get(limit.where, False) or known
+    return (where for where, known in meant.items() if not known)
+
+
+def _owners(settings: Settings) -> list[tuple[str, Tools]]:
+    agents = [(f"agent {agent.id}", agent.tools) for agent in settings.agents.values()]
+    return [("tools", settings.tools), *agents]
 
 
 def _exec(gateway: Exec, agent: Exec, usual: str) -> Exec:
@@ -172,14 +235,20 @@ def _exec(gateway: Exec, agent: Exec, usual: str) -> Exec:
     bins = agent.safe_bins if agent.safe_bins is not None else gateway.safe_bins or ()
     if gateway.safe_bins is not None or gateway.security == "allowlist":
         bins = tuple(name for name in bins if name in (gateway.safe_bins or ()))
-    barred = {_normal(name) for name in (*gateway.barred, *agent.barred)}
-    bins = tuple(name for name in bins if not {_normal(name), _normal(name).rstrip("0123456789.")} & barred)
+    barred = {_normal(name).rpartition("/")[2] for name in (*gateway.barred, *agent.barred)}
+    bins = tuple(name for name in bins if not _programs(name) & barred)
     times = [seconds for seconds in (gateway.timeout_seconds, agent.timeout_seconds) if seconds is not None]
     return Exec(
         security=min(wanted, most, key=SECURITIES.index),
         safe_bins=bins,
         timeout_seconds=min(times, default=None),
     )
+
+
+def _programs(name: str) -> set[str]:
+    """What the program of a name may be called without its folder, and without its version."""
+    name = _normal(name).rpartition("/")[2].removesuffix(".exe")
+    return {name, _VERSION.sub("", name)}
 
 
 class _Ceiling:
@@ -199,19 +268,40 @@ class _Ceiling:
         return not all(_named(name, ceiling) for ceiling in self._ceilings)
 
 
-def _holds(limit: Limit, choice: ModelChoice | None) -> bool:
-    """Whether a limit is for a run that may ask the models of ``choice``; where that is not known, it is."""
+def _holds(limit: Limit, choice: ModelChoice | None, identity: str | None) -> bool:
+    """Whether a limit is for a run of this caller that may ask the models of ``choice``; what is not known, may be."""
+    if limit.identity is not None and identity is not None and not is_caller(identity, limit.identity):
+        return False
     if limit.model is None or choice is None:
         return True
-    pattern = _normal(limit.model)
-    references = [reference.lower() for reference in (choice.primary, *choice.fallbacks)]
-    return any(
-        fnmatchcase(reference, pattern) or fnmatchcase(reference.partition("/")[0], pattern) for reference in references
-    )
+    return any(is_model(reference, limit.model) for reference in (choice.primary, *choice.fallbacks))
 
 
+@cache
 def _expanded_denied(names: tuple[str, ...]) -> frozenset[str]:
-    return _expanded(names) | {tool for name in names for tool in _DENIED.get(_normal(name), ())}
+    denied = {*_expand(names)}
+    for name in map(_normal, names):
+        for group in _meant_groups(name):
+            denied |= {*GROUPS.get(group, ()), *_DENIED.get(group, ())}
+            denied.add(_ALIASES.get(group, group))
+        denied.update(_of_server(name))
+    return frozenset(denied)
+
+
+def _meant_groups(name: str) -> list[str]:
+    """The groups and other names that a name in ``deny``, or a pattern, stands for."""
+    # A pattern for names of tools, such as session*, means these alone.
+    names = (group for group in (*GROUPS, *_DENIED, *_ALIASES) if group != "sessions" or name == group)
+    return [group for group in names if matches(group, name)]
+
+
+def _of_server(name: str) -> Iterator[str]:
+    """Patterns for the tools that ``deny`` means if the name is an MCP server's, or in the form ``mcp__<server>``."""
+    bare = name.removeprefix("mcp__")
+    if "__" not in bare and (bare != name or "*" not in bare):
+        yield f"{bare}__*"
+    elif bare != name:
+        yield bare
 
 
 @cache
@@ -235,4 +325,4 @@ def _normal(name: str) -> str:
 
 def _named(tool: str, patterns: frozenset[str]) -> bool:
     lowered = tool.lower()
-    return lowered in patterns or any("*" in pattern and fnmatchcase(lowered, pattern) for pattern in patterns)
+    return lowered in patterns or any("*" in pattern and matches(lowered, pattern) for pattern in patterns)

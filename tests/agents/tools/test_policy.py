@@ -187,6 +187,83 @@ def test_a_pattern_for_tools_of_servers_is_not_unknown() -> None:
     assert list(name_warnings(replace(alone, mcp_servers={"github": McpServer("github", command="x")}))) == []
 
 
+@pytest.mark.parametrize("name", ["github", "GitHub ", "github*", "mcp__github", "mcp__github__*", "mcp__*"])
+def test_a_server_is_denied_by_its_name(name: str) -> None:
+    """Bare, in any case, or as other products call its tools; whatever else it might be the name of."""
+    assert "github__create_issue" not in allowed(Tools("full", deny=(name,)))
+
+
+def test_a_servers_name_denies_no_other() -> None:
+    """Nor does it allow anything."""
+    assert allowed(Tools("full", deny=("github",))) == set(NAMES) - {"github__create_issue"}
+    assert allowed(Tools("minimal", also_allow=("github",))) == {"session_status"}
+
+
+@pytest.mark.parametrize(
+    ("name", "denied"),
+    [
+        ("group:*", set(NAMES)),
+        ("Group:*", set(NAMES)),
+        ("group:run*", {"exec"}),
+        ("group:plug*", {"github__create_issue", "files__Read"}),
+        ("bundle-*", {"github__create_issue", "files__Read"}),
+        ("ba*", {"exec"}),
+        ("read", {"read", "grep"}),
+    ],
+)
+def test_patterns_for_groups_deny(name: str, denied: set[str]) -> None:
+    """A pattern stands for each group, and each other name of a tool, that is like it."""
+    assert allowed(Tools("full", deny=(name,))) == set(NAMES) - denied
+
+
+@pytest.mark.parametrize(
+    "name", ["shell*", "run_*", "Bash(rm:*)", "e?ec", "[e]xec", "all", "mcp__other__*", "other__x"]
+)
+def test_a_name_that_denies_nothing_is_told_beside_servers(name: str) -> None:
+    """Of a server's tools it is known how they begin."""
+    configured = replace(settings(), mcp_servers={"github": McpServer("github", command="x")})
+    assert list(name_warnings(replace(configured, tools=Tools(deny=(name,))))) == [
+        f"tools: there is no tool {name!r}, so nothing is denied by that name; commands are run by exec"
+    ]
+
+
+@pytest.mark.parametrize("name", ["github", "git*", "*delete*", "github__delete", "mcp__github", "group:*"])
+def test_a_name_that_may_deny_something_is_not_told(name: str) -> None:
+    """What a server offers isn't known before it runs."""
+    configured = replace(settings(), mcp_servers={"github": McpServer("github", command="x")})
+    assert list(name_warnings(replace(configured, tools=Tools(deny=(name,))))) == []
+
+
+def test_that_grep_goes_with_read_is_told() -> None:
+    """It is more than the file says."""
+    assert list(name_warnings(replace(settings(), tools=Tools(deny=("Read",))))) == [
+        "tools: grep is denied with read, because it shows what files hold"
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", ["python3.11", "/usr/bin/python3", "Python", "python.exe", "luajit-2.1.0-beta3", "/opt/bin/node18"]
+)
+def test_a_barred_program_is_known_by_other_names(name: str) -> None:
+    """Whatever its folder and its version."""
+    barred = Exec("allowlist", (name, "cat", "sha256sum"), barred=("python", "node", "luajit"))
+    assert Policy(Tools("coding", exec=barred), Tools()).exec.safe_bins == ("cat", "sha256sum")
+
+
+def test_a_policy_for_no_model_is_told() -> None:
+    """A provider that is written wrong, or isn't there, narrows nothing."""
+    limits = (
+        Limit("tools.byProvider.fake", deny=("exec",), model="fake"),
+        Limit("tools.byProvider.m", deny=("exec",), model="M"),
+        Limit("tools.byProvider.fkae", deny=("exec",), model="fkae"),
+        Limit("tools.byProvider.fast", deny=("exec",), model="fast"),
+        Limit("tools.byProvider.fast", deny=("exec",), model="fake/m"),
+    )
+    assert list(name_warnings(replace(settings(), tools=Tools(limits=limits)))) == [
+        "tools.byProvider.fkae: no provider and no model of this configuration is called so; it narrows nothing"
+    ]
+
+
 # Any policy.
 
 WORDS = st.sampled_from(
@@ -237,6 +314,11 @@ def meant_by(words: tuple[str, ...]) -> set[str]:
     return found
 
 
+def denied_by(words: tuple[str, ...]) -> set[str]:
+    """The same of names that deny: with read goes what else shows what files hold."""
+    return meant_by(words) | ({"grep"} if "read" in (word.lower() for word in words) else set())
+
+
 def matches(name: str, parts: list[str]) -> bool:
     """``*`` for anything, written out."""
     if len(parts) == 1:
@@ -280,7 +362,7 @@ def test_an_agents_allow_and_deny_only_narrow(gateway: Tools, agent: Tools) -> N
     without = allowed(gateway, replace(agent, allow=None, deny=()))
     assert allowed(gateway, replace(agent, deny=())) <= without
     assert allowed(gateway, replace(agent, allow=None)) <= without
-    assert allowed(gateway, agent) == without - meant_by(agent.deny) - (
+    assert allowed(gateway, agent) == without - denied_by(agent.deny) - (
         set() if agent.allow is None else set(NAMES) - meant_by(agent.allow)
     )
 

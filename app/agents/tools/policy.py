@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import NamedTuple
 
 from app.config.matching import matches
 from app.config.meant import is_caller, is_model
-from app.config.settings import LOCAL_MODEL, SECURITIES, Exec, Limit, ModelChoice, Settings, Tools
+from app.config.settings import SECURITIES, Exec, Limit, ModelChoice, Settings, Tools
 
 # Tools of MCP servers are called <server>__<tool>; no other tool has two underscores.
 MCP_NAMES = "*__*"
@@ -30,7 +30,7 @@ PROFILES: Mapping[str, tuple[str, ...]] = {
 }
 
 # Names that OpenClaw's own files use for the same thing.
-_ALIASES = {"bash": "exec"}
+ALIASES = {"bash": "exec"}
 # Names of OpenClaw's for what it denies; where they allow, they mean nothing here, which is narrower.
 _DENIED: Mapping[str, tuple[str, ...]] = {
     "bundle-mcp": (MCP_NAMES,),
@@ -41,36 +41,6 @@ _DENIED: Mapping[str, tuple[str, ...]] = {
     # It shows what files hold, which nothing but read does there.
     "read": ("grep",),
 }
-_BUILT_IN = tuple(name for group in GROUPS.values() for name in group)
-# Tools and groups of OpenClaw's that there is nothing like here.
-_FOREIGN = frozenset(
-    {
-        *(
-            "apply_patch",
-            "apply-patch",
-            "browser",
-            "canvas",
-            "cron",
-            "gateway",
-            "image",
-            "image_generate",
-            "memory_get",
-        ),
-        *("memory_search", "message", "music_generate", "nodes", "pdf", "process", "sessions_spawn", "sessions_yield"),
-        *(
-            "subagents",
-            "tts",
-            "update_plan",
-            "video_generate",
-            "view_image",
-            "web_search",
-            "x_search",
-            "code_execution",
-        ),
-        *("whatsapp_login", "skills", "suggest_task", "terminal", "portal", "github", "swarm", "plugins"),
-        *("group:automation", "group:media", "group:memory", "group:messaging", "group:nodes", "group:ui"),
-    }
-)
 # Profiles under which commands run in a shell unless tools.exec.security says otherwise.
 _WITH_SHELL = ("coding", "full")
 
@@ -148,86 +118,6 @@ class Policy:
         return any("*" in pattern or "__" in pattern for pattern in self._granted)
 
 
-def name_warnings(settings: Settings) -> Iterator[str]:
-    """A line for each name in the policies that means nothing here, and one for all tools of OpenClaw's."""
-    foreign: dict[str, None] = {}
-    for who, name, denies in _meaningless(settings):
-        if _normal(name) in _FOREIGN:
-            foreign[name] = None
-        elif denies:
-            yield f"{who}: there is no tool {name!r}, so nothing is denied by that name; commands are run by exec"
-        else:
-            yield f"{who}: there is no tool {name!r}; the name has no effect"
-    if foreign:
-        yield f"policies name tools of OpenClaw's that there are not here: {', '.join(foreign)}"
-    for where in _for_no_model(settings):
-        yield f"{where}: no provider and no model of this configuration is called so; it narrows nothing"
-    for who, tools in _owners(settings):
-        if "read" in map(_normal, tools.deny):
-            yield f"{who}: grep is denied with read, because it shows what files hold"
-
-
-def _meaningless(settings: Settings) -> Iterator[tuple[str, str, bool]]:
-    """(who, name, whether it should deny) of each name in the policies that no tool can have."""
-    yield from _without_tool(settings, "gateway.tools", (), settings.gateway.tools.deny)
-    for who, tools in _owners(settings):
-        yield from _without_tool(settings, who, (*(tools.allow or ()), *tools.also_allow), tools.deny)
-        for limit in tools.limits:
-            yield from _without_tool(settings, limit.where, (*(limit.allow or ()), *limit.also_allow), limit.deny)
-
-
-def _without_tool(
-    settings: Settings, who: str, allowed: Sequence[str], denied: Sequence[str]
-) -> Iterator[tuple[str, str, bool]]:
-    for names, denies in ((allowed, False), (denied, True)):
-        for name in dict.fromkeys(names):
-            normal = _normal(name)
-            pattern = _ALIASES.get(normal, normal)
-            if denies:
-                known = bool(_meant_groups(normal)) or any(
-                    _may_be_of_servers(each, settings) for each in _of_server(normal)
-                )
-            else:
-                known = pattern in GROUPS
-            known = known or any(matches(tool, pattern) for tool in _BUILT_IN)
-            if not known and not _may_be_of_servers(pattern, settings):
-                yield who, name, denies and pattern not in _FOREIGN
-
-
-def _may_be_of_servers(pattern: str, settings: Settings) -> bool:
-    """Whether a server might have such a tool: nobody knows yet which tools the servers have, only how they begin."""
-    servers = [name.lower() for name, server in settings.mcp_servers.items() if server.enabled]
-    if not servers:
-        return "__" in pattern and not pattern.endswith("__*")
-    head, more, _ = pattern.partition("*")
-    beginnings = [f"{each}__" for name in servers for each in (name, name.replace(".", "_"))]
-    return any(head.startswith(begins) or (more and begins.startswith(head)) for begins in beginnings)
-
-
-def _for_no_model(settings: Settings) -> Iterator[str]:
-    """The policies for models that none of this configuration is meant by, as far as that is known."""
-    references = {LOCAL_MODEL}
-    for agent in settings.agents.values():
-        references |= {agent.model.primary, *agent.model.fallbacks, *(agent.overrides or ())}
-    for id, provider in settings.providers.items():
-        references |= {f"{id}/", *(f"{id}/{model.id}" for model in provider.models)}
-    meant: dict[str, bool] = {}
-    for _, tools in _owners(settings):
-        for limit in tools.limits:
-            if limit.model is not None:
-                # Of a provider, other models may be asked than those that it lists.
-                names = (limit.model, f"{limit.model.partition('/')[0]}/")
-                known = any(is_model(reference, name) for reference in references for name in names)
-                # By its alias a model has a second limit of the same key.
-                meant[limit.where] = meant.get(limit.where, False) or known
-    return (where for where, known in meant.items() if not known)
-
-
-def _owners(settings: Settings) -> list[tuple[str, Tools]]:
-    agents = [(f"agent {agent.id}", agent.tools) for agent in settings.agents.values()]
-    return [("tools", settings.tools), *agents]
-
-
 def _exec(gateway: Exec, agent: Exec, usual: str) -> Exec:
     """The narrower of both, where both say something."""
     wanted = agent.security or gateway.security or usual
@@ -235,7 +125,7 @@ def _exec(gateway: Exec, agent: Exec, usual: str) -> Exec:
     bins = agent.safe_bins if agent.safe_bins is not None else gateway.safe_bins or ()
     if gateway.safe_bins is not None or gateway.security == "allowlist":
         bins = tuple(name for name in bins if name in (gateway.safe_bins or ()))
-    barred = {_normal(name).rpartition("/")[2] for name in (*gateway.barred, *agent.barred)}
+    barred = {normal(name).rpartition("/")[2] for name in (*gateway.barred, *agent.barred)}
     bins = tuple(name for name in bins if not _programs(name) & barred)
     times = [seconds for seconds in (gateway.timeout_seconds, agent.timeout_seconds) if seconds is not None]
     return Exec(
@@ -247,7 +137,7 @@ def _exec(gateway: Exec, agent: Exec, usual: str) -> Exec:
 
 def _programs(name: str) -> set[str]:
     """What the program of a name may be called without its folder, and without its version."""
-    name = _normal(name).rpartition("/")[2].removesuffix(".exe")
+    name = normal(name).rpartition("/")[2].removesuffix(".exe")
     return {name, _VERSION.sub("", name)}
 
 
@@ -280,22 +170,22 @@ def _holds(limit: Limit, choice: ModelChoice | None, identity: str | None) -> bo
 @cache
 def _expanded_denied(names: tuple[str, ...]) -> frozenset[str]:
     denied = {*_expand(names)}
-    for name in map(_normal, names):
-        for group in _meant_groups(name):
+    for name in map(normal, names):
+        for group in meant_groups(name):
             denied |= {*GROUPS.get(group, ()), *_DENIED.get(group, ())}
-            denied.add(_ALIASES.get(group, group))
-        denied.update(_of_server(name))
+            denied.add(ALIASES.get(group, group))
+        denied.update(of_server(name))
     return frozenset(denied)
 
 
-def _meant_groups(name: str) -> list[str]:
+def meant_groups(name: str) -> list[str]:
     """The groups and other names that a name in ``deny``, or a pattern, stands for."""
     # A pattern for names of tools, such as session*, means these alone.
-    names = (group for group in (*GROUPS, *_DENIED, *_ALIASES) if group != "sessions" or name == group)
+    names = (group for group in (*GROUPS, *_DENIED, *ALIASES) if group != "sessions" or name == group)
     return [group for group in names if matches(group, name)]
 
 
-def _of_server(name: str) -> Iterator[str]:
+def of_server(name: str) -> Iterator[str]:
     """Patterns for the tools that ``deny`` means if the name is an MCP server's, or in the form ``mcp__<server>``."""
     bare = name.removeprefix("mcp__")
     if "__" not in bare and (bare != name or "*" not in bare):
@@ -311,14 +201,14 @@ def _expanded(names: tuple[str, ...]) -> frozenset[str]:
 
 def _expand(names: Iterable[str]) -> Iterator[str]:
     for name in names:
-        normal = _normal(name)
-        if normal in GROUPS:
-            yield from GROUPS[normal]
+        wanted = normal(name)
+        if wanted in GROUPS:
+            yield from GROUPS[wanted]
         else:
-            yield _ALIASES.get(normal, normal)
+            yield ALIASES.get(wanted, wanted)
 
 
-def _normal(name: str) -> str:
+def normal(name: str) -> str:
     """A name as OpenClaw compares it: of any case, and with space around it, it means the same."""
     return name.strip().lower()
 

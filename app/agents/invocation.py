@@ -10,6 +10,7 @@ import orjson
 from app.agents.calls import MAX_ARGUMENTS, Call, Order, perform
 from app.agents.loop import MAX_RESULT
 from app.agents.run import Run
+from app.agents.tools.policy import refused_to_clients
 from app.agents.tools.tool import Tool
 from app.agents.turn import Turn
 from app.errors import RunTimeout
@@ -72,6 +73,8 @@ class Invocation(Run):
         self.tool = offer.tools.get(self._name)
         if self.tool is None:
             self._outcome = Outcome(self._refusal(turn), NOT_ALLOWED)
+        elif refusal := refused_to_clients(self.runs.settings, self.tool.name, self.tool.full_name):
+            self._outcome = Outcome(f"{self.tool.name}: {refusal.reason}", NOT_ALLOWED)
         elif fault := self._fault(self.tool):
             self._outcome = Outcome(fault, INVALID_ARGUMENTS)
         else:

@@ -24,7 +24,7 @@ class Turn(NamedTuple):
     metadata:     what the caller wants to find again with the answer.
     model:        instead of the agent's.
     admin:        the caller may see and use every session, so the agent may, too.
-    identity:     who asks, where callers are told apart.
+    identity:     who asks, where callers are told apart; None: anybody may.
     channel:      where the message came from, as the caller says.
     behind:       session keys whose runs wait for this one.
     """

@@ -43,6 +43,11 @@ class Caller:
     local: bool
     mode: str
 
+    @property
+    def person(self) -> str | None:
+        """The proxy's user; ``None`` for whoever has shown a secret, or nothing: that may be anybody."""
+        return self.identity if self.mode == "trusted-proxy" else None
+
     def require(self, scope: str) -> None:
         """Raise ``Forbidden`` naming ``scope`` unless the caller has it."""
         if scope not in self.scopes:

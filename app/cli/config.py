@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import click
 import pyjson5
 
-from app.agents.tools.policy import name_warnings
+from app.agents.tools.policy_names import name_warnings
 from app.cli.address import Address, gateway_options
 from app.cli.config_document import Document, FileDocument, GatewayDocument, document_of
 from app.cli.screen import plain, print_json

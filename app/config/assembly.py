@@ -13,7 +13,7 @@ from app.config.environment import Environment
 from app.config.faults import Report, dotted
 from app.config.fields import SAMPLING
 from app.config.models import Usable, aliases_of, bind_overrides
-from app.config.narrowing import Written, sandboxed, tools_of
+from app.config.narrowing import Naming, Written, sandboxed, tools_of
 from app.config.rules import auth_mode, written_agents
 from app.config.schemas import WEEK_SECONDS
 from app.config.settings import NO_COMPAT
@@ -36,10 +36,10 @@ def assemble(data: Data, environment: Environment, report: Report) -> kinds.Sett
     storage_url = data.get("storage", {}).get("url") or f"{kinds.SQLITE}{environment.state_dir}/gateway.sqlite3"
     private = (environment.state_dir, *kinds.own_files(environment.config_path, storage_url))
     gateway = _gateway(data.get("gateway", {}), environment)
-    proxied = gateway.auth.mode == "trusted-proxy"
+    naming = Naming(gateway.auth.mode == "trusted-proxy", aliases_of(report.document))
     tools = Written(data.get("tools", {}), ("tools",))
     usable = Usable(data, environment, report)
-    agents, default_agent = _agents(data, environment, private, usable, report, proxied=proxied)
+    agents, default_agent = _agents(data, environment, private, usable, report, naming=naming)
     servers = data.get("mcp", {}).get("servers", {})
     return kinds.Settings(
         path=environment.config_path,
@@ -49,7 +49,7 @@ def assemble(data: Data, environment: Environment, report: Report) -> kinds.Sett
         default_agent=default_agent,
         providers=MappingProxyType(_providers(data, agents, environment, usable, report)),
         storage_url=storage_url,
-        tools=tools_of(Written({}, ()), tools, report, proxied=proxied, usual="minimal"),
+        tools=tools_of(Written({}, ()), tools, naming, report, usual="minimal"),
         mcp_servers=MappingProxyType({name: _server(name, server) for name, server in servers.items()}),
         session=_make(
             kinds.Session,
@@ -60,7 +60,7 @@ def assemble(data: Data, environment: Environment, report: Report) -> kinds.Sett
         ),
         logging=_make(kinds.Logging, logging),
         redis_url=data.get("cluster", {}).get("redis_url"),
-        aliases=MappingProxyType(aliases_of(report.document)),
+        aliases=MappingProxyType(naming.aliases),
     )
 
 
@@ -105,6 +105,7 @@ def _gateway(gateway: Data, environment: Environment) -> kinds.Gateway:
         responses_enabled=endpoints.get("responses", {}).get("enabled", False),
         cors_allowed_origins=http.get("cors", {}).get("allowed_origins", []),
         control_ui=_make(kinds.ControlUi, gateway.get("control_ui", {})),
+        tools=_make(kinds.InvokedTools, gateway.get("tools", {})),
         reload_mode=gateway.get("reload", {}).get("mode", "hybrid"),
     )
 
@@ -205,7 +206,7 @@ def _server(name: str, server: Data) -> kinds.McpServer:
 
 
 def _agents(
-    data: Data, environment: Environment, private: tuple[Path, ...], usable: Usable, report: Report, *, proxied: bool
+    data: Data, environment: Environment, private: tuple[Path, ...], usable: Usable, report: Report, *, naming: Naming
 ) -> tuple[dict[str, kinds.Agent], str]:
     section = data.get("agents", {})
     written = {str(name): agent for _, name, agent in written_agents(section)} or {kinds.MAIN_AGENT: {}}
@@ -225,7 +226,7 @@ def _agents(
             workspace = _folder(agent["workspace"], environment.state_dir)
         above = Written(defaults.get("tools", {}), ("agents", "defaults", "tools"))
         own = Written(agent.get("tools", {}), (*paths.get(name, ()), "tools"))
-        tools = tools_of(above, own, report, proxied=proxied)
+        tools = tools_of(above, own, naming, report)
         agents[name] = _make(
             kinds.Agent,
             {"name": name, **defaults, **agent},

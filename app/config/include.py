@@ -77,6 +77,7 @@ class Composition:
         self._folder = path.parent
         self._refused: list[Fault] = []
         self._included = 0
+        self._characters = len(text)
         self.faults: list[Fault] = []
         self._main = Source(path, path.name, text)
         document = parse(text, name)
@@ -175,7 +176,11 @@ class Composition:
         except Unreadable as error:
             raise _NotIncluded(f"a file that {error}", "a JSON5 file that this process can read") from None
         included = Source(path, os.path.relpath(real, folder), text, at, above)
+        # Together the files are one text, and may take as long to load as one.
+        self._characters += len(text)
         check_length(text, included.name)
+        if self._characters > MAX_CHARACTERS:
+            raise _NotIncluded("with which the files are too long", f"{MAX_CHARACTERS} characters in all")
         document = parse(text, included.name)
         if _nests_deeper(document, _MAX_NESTING - len(at)):
             raise _NotIncluded("which nests too deeply there", f"{_MAX_NESTING} levels in all")

@@ -26,7 +26,7 @@ from app.config.keys import keep_known
 from app.config.left_out import left_out
 from app.config.migrations import migrated
 from app.config.models import without_aliases
-from app.config.reading import FilesRead
+from app.config.reading import FilesRead, Unreadable
 from app.config.references import References
 from app.config.restricting import refuse_unheld
 from app.config.rules import check_rules
@@ -34,11 +34,13 @@ from app.config.schemas import CONFIG
 from app.config.secrecy import literal_secrets, looks_secret
 from app.config.secret_files import SecretFiles
 from app.config.settings import Agent, Settings
-from app.config.syntax import check_length
+from app.config.syntax import MAX_CHARACTERS, check_length
 from app.config.unsupported import unsupported
 
 # Keys with a reader of their own. Of ``secrets`` only what a reference needs is looked at.
 _NOT_OURS = (ENV, "secrets")
+# Enough to count the characters of a text that is too long by far; a device would never end.
+_MAX_BYTES = 16 * MAX_CHARACTERS
 _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
@@ -138,11 +140,11 @@ def read_text(environment: Environment) -> str | None:
     """The file's text, ``None`` when there is no file. Raises ConfigError when it can't be read or is no UTF-8."""
     path = environment.config_path
     try:
-        return path.read_bytes().decode("utf-8")
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise ConfigError(Fault(str(path), f"can't be read: {error.strerror}")) from None
+        return FilesRead().read(path, _MAX_BYTES).decode("utf-8")
+    except Unreadable as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise ConfigError(Fault(str(path), str(error))) from None
     except UnicodeDecodeError as error:
         raise ConfigError(Fault(str(path), f"not UTF-8 text at byte {error.start}")) from None
 

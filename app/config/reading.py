@@ -7,7 +7,8 @@ import os
 import stat
 from pathlib import Path
 
-FileState = tuple[int, int, int] | None  # time, size, inode; None where there is none that can be looked at
+# Times of its content and of its rights, size, inode; None where there is none that can be looked at.
+FileState = tuple[int, int, int, int] | None
 
 
 class Unreadable(Exception):
@@ -59,7 +60,7 @@ def state_of(path: Path) -> FileState:
         status = os.stat(path)
     except (OSError, ValueError):
         return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 
 def is_missing(error: Unreadable) -> bool:

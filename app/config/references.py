@@ -78,6 +78,10 @@ class References:
         elif provider is not None and not isinstance(provider, str):
             self._report.add(path, "a reference whose provider is a name", "a provider that is none")
         elif source == "env":
+            if isinstance(entry, dict) and "allowlist" in entry and not self._is_allowed(str(provider), entry, name):
+                allowed = f"a variable that {dotted((*PROVIDERS, str(provider), 'allowlist'))} names"
+                self._report.add(path, allowed, f"the variable {name}")
+                return reference
             value = self._environment.get(name)
             if value is not None:
                 return value.strip()
@@ -91,6 +95,13 @@ class References:
             allowed = f"a name that secrets.providers has (now: {', '.join(known) or 'none'})"
             self._report.add(path, allowed, f"provider {shown(provider)}")
         return reference
+
+    def _is_allowed(self, provider: str, entry: dict[str, Any], name: str) -> bool:
+        allowlist = entry["allowlist"]
+        if not (isinstance(allowlist, list) and all(isinstance(each, str) for each in allowlist)):
+            self._report.add((*PROVIDERS, provider, "allowlist"), "a list of variables' names")
+            return True  # one fault is enough
+        return name in allowlist
 
     def _provided(self, provider: str, entry: Any, name: str, path: KeyPath) -> str | None:
         """What a provider of ``secrets.providers`` has under this id. It is checked here, as somebody needs it."""

@@ -6,6 +6,7 @@ for the same keys of an agent's tools, ``agents.defaults.…`` for those of each
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from types import MappingProxyType
@@ -88,6 +89,7 @@ TREATMENTS: Mapping[str, Treatment] = MappingProxyType(
         "gateway.trustedProxies": EXACT,
         "gateway.allowRealIpFallback": SAFE,
         "gateway.tools": SAFE,
+        "gateway.tools.deny": EXACT,
         "gateway.controlUi": SAFE,
         "gateway.controlUi.allowedOrigins": EXACT,
         "gateway.http.endpoints.chatCompletions": EXACT,
@@ -167,6 +169,13 @@ def _fits(row: Sequence[str], path: KeyPath) -> bool:
 _ROWS = tuple((tuple(row.split(".")), found) for row, found in TREATMENTS.items())
 
 _NOTHING: tuple[Any, ...] = (None, {}, [])
+# What other products call the filter of an MCP server's tools, in lower case and without what is no letter.
+_FILTERS: Mapping[str, str] = MappingProxyType(
+    dict.fromkeys(("include", "includetools", "includedtools", "allow", "allowtools", "allowedtools"), "include")
+    | dict.fromkeys(("enabledtools", "toolallowlist"), "include")
+    | dict.fromkeys(("exclude", "excludetools", "excludedtools", "deny", "denytools", "deniedtools"), "exclude")
+    | dict.fromkeys(("disabledtools", "disallowedtools", "blockedtools", "tooldenylist"), "exclude")
+)
 _NO_PEOPLE = "nothing, because nothing here tells people apart in that way"
 
 
@@ -187,7 +196,8 @@ def _unheld(document: Data) -> Iterator[tuple[KeyPath, Any, str]]:
     if gateway.get("roles") not in _NOTHING:
         yield ("gateway", "roles"), gateway["roles"], f"{_NO_PEOPLE}; whoever has the secret may do all"
     auth = _object(gateway, "auth")
-    if auth.get("identityScopes") not in _NOTHING and auth.get("mode") == "trusted-proxy":
+    # A mode that stands in a variable may be that one.
+    if auth.get("identityScopes") not in _NOTHING and auth.get("mode") not in (None, "token", "password", "none"):
         yield (
             ("gateway", "auth", "identityScopes"),
             auth["identityScopes"],
@@ -211,6 +221,10 @@ def _unheld(document: Data) -> Iterator[tuple[KeyPath, Any, str]]:
                     "nothing: requests would leave another way; HTTPS_PROXY of the gateway's environment is obeyed"
                 )
                 yield where, request[key], allowed
+    for name, server in _object(_object(document, "mcp"), "servers").items():
+        for key in server if isinstance(server, Mapping) else ():
+            if (meant := _FILTERS.get(re.sub("[^a-z]", "", str(key).lower()))) and server[key] not in _NOTHING:
+                yield ("mcp", "servers", name, key), server[key], f"nothing: the list belongs into toolFilter.{meant}"
     proxy = document.get("proxy")
     if proxy not in _NOTHING and not (isinstance(proxy, Mapping) and proxy.get("enabled") is False):
         allowed = "enabled: false: requests would leave past it; HTTPS_PROXY of the gateway's environment is obeyed"
@@ -232,7 +246,7 @@ def _send_policy(policy: Any) -> Iterator[tuple[KeyPath, Any, str]]:
     for index, rule in enumerate(rules if isinstance(rules, list) else [rules]):
         match = _object(rule, "match")
         allows = isinstance(rule, Mapping) and rule.get("action") == "allow"
-        if not allows and not {"channel", "chatType"} & match.keys():
+        if not allows and not (match.get("channel") or match.get("chatType")):
             yield (*path, "rules", index), rule, allowed
 
 

@@ -152,6 +152,10 @@ class ControlUiSchema(Section):
     allowed_origins = Origins()
 
 
+class InvokedToolsSchema(Section):
+    deny = texts("a list of tool names")
+
+
 class ReloadSchema(Section):
     mode = choice("hybrid", "hot", "restart", "off")
 
@@ -167,6 +171,7 @@ class GatewaySchema(Section):
     max_runs = integer(1, 100_000)
     http = nested(HttpSchema)
     control_ui = nested(ControlUiSchema)
+    tools = nested(InvokedToolsSchema)
     reload = nested(ReloadSchema)
 
 

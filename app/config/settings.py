@@ -10,12 +10,12 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from fnmatch import fnmatchcase
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from app.config.matching import matches
 from app.config.reading import FileState
 
 LOCAL_MODEL = "local/smollm2-135m"
@@ -84,6 +84,13 @@ class ControlUi:
 
 
 @dataclass(frozen=True, slots=True)
+class InvokedTools:
+    """deny: tools that no client may call for by itself, whatever an agent may."""
+
+    deny: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Gateway:
     port: int = 18789
     bind: str = "loopback"  # loopback | lan | custom
@@ -97,6 +104,7 @@ class Gateway:
     responses_enabled: bool = False
     cors_allowed_origins: tuple[str, ...] = ()
     control_ui: ControlUi = ControlUi()
+    tools: InvokedTools = InvokedTools()
     reload_mode: str = "hybrid"  # "off" turns watching off
 
     @property
@@ -150,8 +158,8 @@ class Limit:
     """Something that narrows a tool policy further, and never widens it.
 
     where: the key, as the file has it. profile with also_allow, and allow: ceilings; ``None`` where nothing is said.
-    model: the limit is for runs that may ask this provider, or this ``provider/model``; ``*`` stands for anything.
-    identity: for this caller, who came through the proxy that names its users.
+    model: the limit is for runs that may ask what this means, see ``is_model``; identity: for those of this caller, who
+    came through the proxy that names its users, see ``is_caller``.
     """
 
     where: str
@@ -210,7 +218,7 @@ class Agent:
         """Whether a caller may choose this ``provider/model``; the agent's own are always allowed."""
         if self.overrides is None or reference in (self.model.primary, *self.model.fallbacks):
             return True
-        return any(fnmatchcase(reference.lower(), allowed.lower()) for allowed in self.overrides)
+        return any(matches(reference.lower(), allowed.lower()) for allowed in self.overrides)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ class Node:
     value: Any = None
     is_object: bool = False
     items: list[Item] | None = None
+    _by_key: dict[str | int, Item] | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def is_array(self) -> bool:
@@ -59,8 +60,9 @@ class Node:
 
     def item(self, step: str | int) -> Item | None:
         """The item of this name or index. Of items with the same name the last is the one that counts."""
-        key = self.key(step)
-        return next((item for item in reversed(self.items or ()) if item.key == key), None)
+        if self._by_key is None:
+            self._by_key = {item.key: item for item in self.items or ()}
+        return self._by_key.get(self.key(step))
 
     def find(self, path: KeyPath) -> Node | None:
         node: Node | None = self

@@ -133,7 +133,7 @@ def begin(
         sampling=sampling,
         model=model,
         admin=ADMIN in call.connection.scopes,
-        identity=call.connection.caller.identity,
+        identity=call.connection.caller.person,
         channel=call.connection.client["id"],
     )
     run = Run(services.runs, turn, id=run_id)

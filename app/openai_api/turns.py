@@ -55,7 +55,7 @@ def turn_of(
     if wanted_key:
         key = keys.of_header(agent.id, wanted_key)
     elif user:
-        key = keys.of_user(agent.id, user, caller.identity if caller.mode == "trusted-proxy" else None)
+        key = keys.of_user(agent.id, user, caller.person)
     else:
         key = keys.stateless(agent.id)
     prepare = None
@@ -81,7 +81,7 @@ def turn_of(
         metadata=chat.get("metadata"),
         model=model,
         admin=ADMIN in caller.scopes,
-        identity=caller.identity,
+        identity=caller.person,
         channel=_header(environ, "HTTP_X_OPENCLAW_MESSAGE_CHANNEL"),
         request_id=request_id,
     )

@@ -16,7 +16,7 @@ from app.agents.loop import MAX_RESULT
 from app.agents.runs import shutting_down
 from app.agents.tools.policy import Refusal
 from app.agents.tools.tool import ToolFailed
-from app.config.settings import Gateway
+from app.config.settings import Gateway, InvokedTools
 from app.errors import Overloaded
 from tests.agents.scene import MAIN, Scene, settings, tool, turn, until
 
@@ -62,6 +62,20 @@ def test_turns_of_the_session_don_t_wait_for_it(scene: Scene) -> None:
     assert invoke(scene, agent=agent).text == "done"
     run.cancel(Overloaded("enough", retry_after=1))
     until(scene.at_rest)
+
+
+@pytest.mark.parametrize("name", ["look", " LOOK", "l*", "group:*"])
+def test_a_tool_that_clients_may_not_call_for(scene: Scene, name: str) -> None:
+    """Though the agent has it: gateway.tools.deny is for those who ask without an agent."""
+    ran: list[str] = []
+    look, other = (tool(each, lambda *_: ran.append("ran") or "done") for each in ("look", "exec"))
+    scene.tools.tools = [other] if name == "group:*" else [look]
+    gateway = Gateway(tools=InvokedTools((name,)))
+    scene.live.current = replace(settings(), gateway=gateway)
+    [asked] = scene.tools.tools
+    outcome = invoke(scene, asked.name)
+    assert (outcome.fault, ran) == (NOT_ALLOWED, [])
+    assert "gateway.tools.deny" in outcome.text
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ def test_right_secret_is_a_full_operator(mode, identity):
     auth = authenticator(Auth(mode=mode, **{mode: "right", "token" if mode == "password" else "password": "other"}))
     caller = auth.authenticate(request("192.0.2.1", bearer="right", x_openclaw_scopes=""))
     assert (caller.identity, caller.scopes, caller.address) == (identity, ALL_SCOPES, "192.0.2.1")
+    assert caller.person is None  # whoever has the secret
     assert (caller.local, caller.mode) == (False, mode)
     with pytest.raises(Unauthorized):
         auth.authenticate(request(bearer="other"))
@@ -147,6 +148,7 @@ def test_proxy_names_the_user():
     """A trusted proxy's user header is the identity, and such a caller is never local."""
     caller = authenticator(BY_PROXY, "10.0.0.0/8").authenticate(from_proxy(x_user=" ann "))
     assert (caller.identity, caller.address, caller.local, caller.mode) == ("ann", "1.1.1.1", False, "trusted-proxy")
+    assert caller.person == "ann"
 
 
 @pytest.mark.parametrize(

@@ -226,6 +226,17 @@ def test_files_have_a_bound(place: Place, refused: Refused) -> None:
     assert "at most 64 included files" in refused({"$include": "0.json5"})
 
 
+def test_all_files_together_have_a_bound(place: Place, refused: Refused) -> None:
+    """They are read at each change while callers wait, so together they are no longer than one text may be."""
+    put(place, "half.json5", "{}" + " " * (MAX_CHARACTERS // 2))
+    assert place.load({"$include": "half.json5"})
+    line = refused({"$include": ["half.json5", "half.json5"]})
+    assert line == (
+        '$include[1]: found "half.json5", with which the files are too long; '
+        f"allowed: {MAX_CHARACTERS} characters in all"
+    )
+
+
 def test_all_includes_that_fail_are_told_at_once(place: Place) -> None:
     """With what stands twice; what would only follow from them isn't."""
     lines = place.faults("{agents: {$include: 'a'}, gateway: {$include: ['b', 'c'], port: 1, port: 2}}")

@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable
 from ipaddress import ip_network
 from pathlib import Path
@@ -295,6 +296,14 @@ def test_a_name_that_stands_twice_is_a_fault(place: Place) -> None:
         "logging (openclaw.json:8:3): found a second time, first at 7:3; allowed: once",
     ]
     assert [line.partition(": ")[0] for line in lines[2:]] == ["gateway.bind"]
+
+
+@pytest.mark.parametrize("special", ["pipe", "/dev/zero"])
+def test_only_a_regular_file_is_read(place: Place, special: str) -> None:
+    """Nobody waits for somebody to write into a pipe, and nothing that has no end is read."""
+    os.mkfifo(place.file) if special == "pipe" else place.file.symlink_to(special)
+    with pytest.raises(ConfigError, match="is not a regular file"):
+        load(place.environment())
 
 
 def test_a_text_has_a_bound(place: Place) -> None:

@@ -98,10 +98,53 @@ def test_the_defaults_of_agents_stay(place: Place) -> None:
     assert 'agents.defaults.tools.exec.ask is "always"' in settings.warnings[0]
 
 
+@pytest.mark.parametrize(
+    ("defaults", "security", "bins"),
+    [
+        ({"security": "deny"}, "deny", ("cat", "python3")),
+        ({"mode": "deny"}, "deny", ("cat", "python3")),
+        ({"ask": "always"}, "deny", ("cat", "python3")),
+        ({"host": "sandbox"}, "deny", ("cat", "python3")),
+        ({"security": "allowlist", "safeBins": ["cat", "ls"]}, "allowlist", ("cat",)),
+        ({"strictInlineEval": True}, "allowlist", ("cat",)),
+        ({"safeBinProfiles": {"cat": {}}}, "full", ("python3",)),
+        ({"security": "allowlist", "safeBins": []}, "allowlist", ()),
+    ],
+)
+def test_the_same_key_of_an_agent_replaces_nothing(
+    place: Place, defaults: dict[str, Any], security: str, bins: tuple[str, ...]
+) -> None:
+    """What agents.defaults says of commands holds beside an agent's own, whichever key the agent has."""
+    free = {"security": "full", "mode": "full", "ask": "off", "host": "gateway", "strictInlineEval": False}
+    own = {"exec": {**free, "safeBins": ["cat", "python3"], "safeBinProfiles": {}, "timeoutSeconds": 90}}
+    agents = {
+        "defaults": {"tools": {"exec": {**defaults, "timeoutSeconds": 60}}},
+        "list": [{"id": "main", "tools": own}],
+    }
+    found = policy(place.load({"tools": {"profile": "coding"}, "agents": agents})).exec
+    assert (found.security, found.safe_bins, found.timeout_seconds) == (security, bins, 60)
+
+
+def test_an_agents_allow_does_not_replace_that_of_the_defaults(place: Place) -> None:
+    """Both are ceilings, and the refusal names the one that forbids."""
+    agents = {
+        "defaults": {"tools": {"allow": ["read", "ls"]}},
+        "list": [{"id": "main", "tools": {"allow": ["read", "exec"]}}, {"id": "other"}],
+    }
+    settings = place.load({"tools": {"profile": "coding"}, "agents": agents})
+    names = ("read", "ls", "exec")
+    assert [name for name in names if policy(settings).allows(name)] == ["read"]
+    assert [name for name in names if policy(settings, "other").allows(name)] == ["read", "ls"]
+    refusal = policy(settings).refusal("exec")
+    assert refusal is not None
+    assert refusal.reason == "forbidden by agents.defaults.tools.allow"
+
+
 def test_interpreters_are_not_safe(place: Place) -> None:
     """Under strictInlineEval no program runs that takes its orders from its arguments, whoever lists it."""
-    exec = {"strictInlineEval": True, "safeBins": ["cat", "python3", "node", "awk", "python3.11", "bash"]}
-    found, _ = commands(place, exec)
+    runs_others = ["luajit", "tcsh", "emacs", "npx", "uv", "jshell", "git", "timeout", "setsid", "doas", "/usr/bin/env"]
+    bins = ["cat", "python3", "node", "awk", "python3.11", "bash", *runs_others]
+    found, _ = commands(place, {"strictInlineEval": True, "safeBins": bins})
     assert found.exec.safe_bins == ("cat",)
 
 
@@ -150,6 +193,20 @@ def test_a_policy_for_models(place: Place, choice: ModelChoice | None, allowed: 
         assert refusal.reason.startswith("forbidden by tools.byProvider")
 
 
+@pytest.mark.parametrize("name", ["z.ai", "ZAI", "glm[1]", "Fast", " zai/glm[1] ", "glm*", "zai/*"])
+def test_a_model_under_another_name(place: Place, name: str) -> None:
+    """A policy for models holds however its key writes the provider or the model, by an alias too."""
+    provider = {"baseUrl": "http://h/v1", "models": [{"id": "glm[1]"}]}
+    document = {
+        "models": {"providers": {"zai": provider, "house": provider}},
+        "agents": {"defaults": {"model": "zai/glm[1]", "models": {"zai/glm[1]": {"alias": "fast"}}}},
+        "tools": {"profile": "coding", "byProvider": {name: {"deny": ["exec"]}}},
+    }
+    settings = place.load(document)
+    assert not policy(settings, choice=settings.agents["main"].model).allows("exec")
+    assert policy(settings, choice=ModelChoice("house/other")).allows("exec")
+
+
 # Callers.
 
 
@@ -170,6 +227,28 @@ def test_a_policy_for_a_user_of_the_proxy(place: Place) -> None:
     assert policy(settings, identity="ann").allows("exec")
     assert policy(settings, identity="eve").allows("read")
     assert not policy(settings, identity="eve").allows("write")
+
+
+@pytest.mark.parametrize("sender", ["id:Bob", "USERNAME:bob", " id: @bob ", "username:bob@example.org"])
+def test_a_user_of_the_proxy_in_another_spelling(place: Place, sender: str) -> None:
+    """What is denied to somebody is denied under every spelling of the name, and to callers without one."""
+    gateway = {"trustedProxies": ["10.0.0.1"], "auth": {"mode": "trusted-proxy", "trustedProxy": {"userHeader": "X-U"}}}
+    tools = {"profile": "coding", "toolsBySender": {sender: {"deny": ["exec"]}}}
+    settings = place.load({"gateway": gateway, "tools": tools})
+    assert not policy(settings, identity="bob").allows("exec")
+    assert not policy(settings, identity=None).allows("exec")
+    assert policy(settings, identity="ann").allows("exec")
+    assert settings.warnings == ()
+
+
+@pytest.mark.parametrize("sender", ["id:*", "id:", "username:@", "*:bob", "name:bob"])
+def test_a_sender_that_means_nobody_in_particular(place: Place, sender: str) -> None:
+    """Behind a proxy, too, such a policy holds for every caller."""
+    gateway = {"trustedProxies": ["10.0.0.1"], "auth": {"mode": "trusted-proxy", "trustedProxy": {"userHeader": "X-U"}}}
+    tools = {"profile": "coding", "toolsBySender": {sender: {"deny": ["exec"]}}}
+    settings = place.load({"gateway": gateway, "tools": tools})
+    assert not policy(settings, identity="ann").allows("exec")
+    assert "holds for every caller" in settings.warnings[0]
 
 
 @pytest.mark.parametrize("sender", ["id:bob", "username:bob", "name:Bob", "bob"])

@@ -88,3 +88,18 @@ def test_a_secret_in_small_letters_is_a_secret(place: Place) -> None:
     assert REDACTED in redacted(place.file.read_text())
     (warning,) = place.load_written(NONE="").warnings
     assert "chmod 600" in warning
+
+
+def limited(allowlist: Any) -> dict[str, Any]:
+    reference = {"source": "env", "provider": "few", "id": "KEY"}
+    return {**token(reference), "secrets": {"providers": {"few": {"source": "env", "allowlist": allowlist}}}}
+
+
+def test_a_provider_may_allow_few_variables(place: Place, refused: Refused) -> None:
+    """Of a provider with an allowlist no other variable is to be had."""
+    assert place.load(limited(["OTHER", "KEY"]), KEY="a-key").gateway.auth.token == "a-key"
+    line = refused(limited(["OTHER"]), KEY="a-key")
+    assert line == (
+        "gateway.auth.token: found the variable KEY; allowed: a variable that secrets.providers.few.allowlist names"
+    )
+    assert refused(limited("KEY"), KEY="a-key").startswith("secrets.providers.few.allowlist: ")

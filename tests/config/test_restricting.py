@@ -98,7 +98,25 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         {"gateway": {"auth": {"trustedProxy": {"userHeader": "X", "cloudflareAccessOidc": {"issuer": "https://x"}}}}},
         "gateway.auth.trustedProxy.cloudflareAccessOidc",
     ),
+    (
+        {
+            "env": {"MODE": "trusted-proxy"},
+            "gateway": {
+                "trustedProxies": ["10.0.0.1"],
+                "auth": {
+                    "mode": "${MODE}",
+                    "trustedProxy": {"userHeader": "X-User"},
+                    "identityScopes": {"bob": ["operator.read"]},
+                },
+            },
+        },
+        "gateway.auth.identityScopes",
+    ),
     ({"session": {"sendPolicy": {"default": "deny"}}}, "session.sendPolicy.default"),
+    (
+        {"session": {"sendPolicy": {"rules": [{"action": "deny", "match": {"channel": ""}}]}}},
+        "session.sendPolicy.rules[0]",
+    ),
     (
         {"session": {"sendPolicy": {"rules": [{"action": "deny", "match": {"keyPrefix": "agent:"}}]}}},
         "session.sendPolicy.rules[0]",
@@ -120,6 +138,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "models.providers.h.request.tls",
     ),
     ({"proxy": {"enabled": True, "proxyUrl": "http://p"}}, "proxy"),
+    ({"mcp": {"servers": {"s": {"command": "x", "allowedTools": ["a"]}}}}, "mcp.servers.s.allowedTools"),
+    ({"mcp": {"servers": {"s": {"command": "x", "disabled_tools": ["a"]}}}}, "mcp.servers.s.disabled_tools"),
 ]
 
 
@@ -139,6 +159,7 @@ def test_what_cannot_be_held_stops_the_start(place: Place, document: dict[str, A
         {"session": {"sendPolicy": {"default": "allow", "rules": [{"action": "deny", "match": {"channel": "x"}}]}}},
         {"tools": {"web": {"fetch": {"ssrfPolicy": {"blockedHostnames": []}}}}},
         {"proxy": {"enabled": False, "proxyUrl": "http://p"}},
+        {"mcp": {"servers": {"s": {"command": "x", "alwaysAllow": ["a"], "excludeTools": []}}}},
     ],
 )
 def test_what_is_switched_off_starts(place: Place, document: dict[str, Any]) -> None:

@@ -87,6 +87,24 @@ def test_a_file_replaced_by_rename_is_noticed(place: Place, watched: Watched) ->
     assert len(changes) == 1
 
 
+def test_a_file_that_keeps_its_time_and_size_is_noticed(place: Place, watched: Watched) -> None:
+    """What is written into the same file is seen, also by a program that puts the file's time back."""
+    watcher, changes = watched
+    before = place.file.stat()
+    place.file.write_text(place.file.read_text().replace('"t"', '"u"'))
+    os.utime(place.file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    watcher.check(), watcher.check()
+    assert [settings.gateway.auth.token for settings, _ in changes] == ["u"]
+
+
+def test_rights_that_are_mended_are_noticed(place: Place, watched: Watched) -> None:
+    """A file that could not be read is read as soon as its rights are right, though nobody writes it."""
+    watcher, _ = watched
+    before = watcher.check(), watcher.check()
+    place.file.chmod(0o640)
+    assert (*before, watcher.check(), watcher.check()) == (False, False, False, True)
+
+
 def test_a_vanished_file_is_logged_once(place: Place, watched: Watched, caplog: pytest.LogCaptureFixture) -> None:
     """Without its file the gateway goes on as it is, says so once, and takes the file back."""
     watcher, changes = watched

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import NamedTuple
 
+from app.config.matching import matches
+from app.config.meant import is_caller, is_model
 from app.config.settings import SECURITIES, Exec, Limit, ModelChoice, Settings, Tools
 
 # Tools of MCP servers are called <server>__<tool>; no other tool has two underscores.
@@ -28,7 +30,7 @@ PROFILES: Mapping[str, tuple[str, ...]] = {
 }
 
 # Names that OpenClaw's own files use for the same thing.
-_ALIASES = {"bash": "exec"}
+ALIASES = {"bash": "exec"}
 # Names of OpenClaw's for what it denies; where they allow, they mean nothing here, which is narrower.
 _DENIED: Mapping[str, tuple[str, ...]] = {
     "bundle-mcp": (MCP_NAMES,),
@@ -36,29 +38,15 @@ _DENIED: Mapping[str, tuple[str, ...]] = {
     "group:openclaw": ("web_fetch", *GROUPS["group:sessions"]),
     "group:agents": ("agents_list",),
     "sessions": GROUPS["group:sessions"],
+    # It shows what files hold, which nothing but read does there.
+    "read": ("grep",),
 }
-_BUILT_IN = tuple(name for group in GROUPS.values() for name in group)
-# Tools and groups of OpenClaw's that there is nothing like here.
-_FOREIGN = frozenset(
-    {
-        *("apply_patch", "browser", "canvas", "cron", "gateway", "image", "image_generate", "memory_get"),
-        *("memory_search", "message", "music_generate", "nodes", "pdf", "process", "sessions_spawn", "sessions_yield"),
-        *(
-            "subagents",
-            "tts",
-            "update_plan",
-            "video_generate",
-            "view_image",
-            "web_search",
-            "x_search",
-            "code_execution",
-        ),
-        *("whatsapp_login", "skills", "suggest_task", "terminal", "portal", "github", "swarm", "plugins"),
-        *("group:automation", "group:media", "group:memory", "group:messaging", "group:nodes", "group:ui"),
-    }
-)
 # Profiles under which commands run in a shell unless tools.exec.security says otherwise.
 _WITH_SHELL = ("coding", "full")
+
+
+# Behind a program's name: ``3.11`` of python3.11, ``-2.1.0-beta3`` of luajit-2.1.0-beta3.
+_VERSION = re.compile(r"[-_.]?[0-9].*", re.DOTALL)
 
 
 class Refusal(NamedTuple):
@@ -71,6 +59,14 @@ class Refusal(NamedTuple):
     reason: str
 
 
+def refused_to_clients(settings: Settings, tool: str, full_name: str) -> Refusal | None:
+    """Why no client may call for the tool by itself; None where it may."""
+    denied = _expanded_denied(settings.gateway.tools.deny)
+    if _named(tool, denied) or _named(full_name or tool, denied):
+        return Refusal("gateway", "denied by gateway.tools.deny to clients that call for it themselves")
+    return None
+
+
 class Policy:
     """What one agent may do.
 
@@ -80,7 +76,8 @@ class Policy:
 
     profile: the one that applies. exec: how commands may run, with every field but ``timeout_seconds`` set.
     ``limits`` of both narrow further; those for certain models hold where one of ``choice`` is meant, since any of them
-    may answer, and where no choice is given. is_special: other models or callers may have another policy.
+    may answer, those for certain callers where ``identity`` is; and where it is None, whoever or whatever they are for.
+    is_special: other models or callers may have another policy.
     """
 
     def __init__(
@@ -92,9 +89,7 @@ class Policy:
         self._denied = _expanded_denied((*gateway.deny, *agent.deny))
         limits = (*gateway.limits, *agent.limits)
         self.is_special = any(limit.model is not None or limit.identity is not None for limit in limits)
-        self._limits = [
-            _Ceiling(limit) for limit in limits if _holds(limit, choice) and limit.identity in (None, identity)
-        ]
+        self._limits = [_Ceiling(limit) for limit in limits if _holds(limit, choice, identity)]
         self.exec = _exec(gateway.exec, agent.exec, "full" if self.profile in _WITH_SHELL else "allowlist")
 
     def allows(self, tool: str, full_name: str = "") -> bool:
@@ -123,48 +118,6 @@ class Policy:
         return any("*" in pattern or "__" in pattern for pattern in self._granted)
 
 
-def name_warnings(settings: Settings) -> Iterator[str]:
-    """A line for each name in the policies that means no tool here, and one for all tools of OpenClaw's."""
-    foreign: dict[str, None] = {}
-    for who, name, denies in _meaningless(settings):
-        if _normal(name) in _FOREIGN:
-            foreign[name] = None
-        elif denies:
-            yield f"{who}: there is no tool {name!r}, so nothing is denied by that name; commands are run by exec"
-        else:
-            yield f"{who}: there is no tool {name!r}; the name has no effect"
-    if foreign:
-        yield f"policies name tools of OpenClaw's that there are not here: {', '.join(foreign)}"
-
-
-def _meaningless(settings: Settings) -> Iterator[tuple[str, str, bool]]:
-    """(who, name, whether it should deny) of each name in the policies that no tool can have."""
-    owners = [("tools", settings.tools)]
-    owners += [(f"agent {agent.id}", agent.tools) for agent in settings.agents.values()]
-    for who, tools in owners:
-        yield from _without_tool(settings, who, (*(tools.allow or ()), *tools.also_allow), tools.deny)
-        for limit in tools.limits:
-            yield from _without_tool(settings, limit.where, (*(limit.allow or ()), *limit.also_allow), limit.deny)
-
-
-def _without_tool(
-    settings: Settings, who: str, allowed: Sequence[str], denied: Sequence[str]
-) -> Iterator[tuple[str, str, bool]]:
-    # Nobody knows yet which tools the servers have.
-    unknowable = any(server.enabled for server in settings.mcp_servers.values())
-    for name in dict.fromkeys((*allowed, *denied)):
-        normal = _normal(name)
-        pattern = _ALIASES.get(normal, normal)
-        means = (*GROUPS, *_DENIED) if name in denied else GROUPS
-        if (
-            pattern not in means
-            and "__" not in pattern
-            and not ("*" in pattern and unknowable)
-            and not any(fnmatchcase(tool, pattern) for tool in _BUILT_IN)
-        ):
-            yield who, name, name in denied and pattern not in _FOREIGN
-
-
 def _exec(gateway: Exec, agent: Exec, usual: str) -> Exec:
     """The narrower of both, where both say something."""
     wanted = agent.security or gateway.security or usual
@@ -172,14 +125,20 @@ def _exec(gateway: Exec, agent: Exec, usual: str) -> Exec:
     bins = agent.safe_bins if agent.safe_bins is not None else gateway.safe_bins or ()
     if gateway.safe_bins is not None or gateway.security == "allowlist":
         bins = tuple(name for name in bins if name in (gateway.safe_bins or ()))
-    barred = {_normal(name) for name in (*gateway.barred, *agent.barred)}
-    bins = tuple(name for name in bins if not {_normal(name), _normal(name).rstrip("0123456789.")} & barred)
+    barred = {normal(name).rpartition("/")[2] for name in (*gateway.barred, *agent.barred)}
+    bins = tuple(name for name in bins if not _programs(name) & barred)
     times = [seconds for seconds in (gateway.timeout_seconds, agent.timeout_seconds) if seconds is not None]
     return Exec(
         security=min(wanted, most, key=SECURITIES.index),
         safe_bins=bins,
         timeout_seconds=min(times, default=None),
     )
+
+
+def _programs(name: str) -> set[str]:
+    """What the program of a name may be called without its folder, and without its version."""
+    name = normal(name).rpartition("/")[2].removesuffix(".exe")
+    return {name, _VERSION.sub("", name)}
 
 
 class _Ceiling:
@@ -199,19 +158,40 @@ class _Ceiling:
         return not all(_named(name, ceiling) for ceiling in self._ceilings)
 
 
-def _holds(limit: Limit, choice: ModelChoice | None) -> bool:
-    """Whether a limit is for a run that may ask the models of ``choice``; where that is not known, it is."""
+def _holds(limit: Limit, choice: ModelChoice | None, identity: str | None) -> bool:
+    """Whether a limit is for a run of this caller that may ask the models of ``choice``; what is not known, may be."""
+    if limit.identity is not None and identity is not None and not is_caller(identity, limit.identity):
+        return False
     if limit.model is None or choice is None:
         return True
-    pattern = _normal(limit.model)
-    references = [reference.lower() for reference in (choice.primary, *choice.fallbacks)]
-    return any(
-        fnmatchcase(reference, pattern) or fnmatchcase(reference.partition("/")[0], pattern) for reference in references
-    )
+    return any(is_model(reference, limit.model) for reference in (choice.primary, *choice.fallbacks))
 
 
+@cache
 def _expanded_denied(names: tuple[str, ...]) -> frozenset[str]:
-    return _expanded(names) | {tool for name in names for tool in _DENIED.get(_normal(name), ())}
+    denied = {*_expand(names)}
+    for name in map(normal, names):
+        for group in meant_groups(name):
+            denied |= {*GROUPS.get(group, ()), *_DENIED.get(group, ())}
+            denied.add(ALIASES.get(group, group))
+        denied.update(of_server(name))
+    return frozenset(denied)
+
+
+def meant_groups(name: str) -> list[str]:
+    """The groups and other names that a name in ``deny``, or a pattern, stands for."""
+    # A pattern for names of tools, such as session*, means these alone.
+    names = (group for group in (*GROUPS, *_DENIED, *ALIASES) if group != "sessions" or name == group)
+    return [group for group in names if matches(group, name)]
+
+
+def of_server(name: str) -> Iterator[str]:
+    """Patterns for the tools that ``deny`` means if the name is an MCP server's, or in the form ``mcp__<server>``."""
+    bare = name.removeprefix("mcp__")
+    if "__" not in bare and (bare != name or "*" not in bare):
+        yield f"{bare}__*"
+    elif bare != name:
+        yield bare
 
 
 @cache
@@ -221,18 +201,18 @@ def _expanded(names: tuple[str, ...]) -> frozenset[str]:
 
 def _expand(names: Iterable[str]) -> Iterator[str]:
     for name in names:
-        normal = _normal(name)
-        if normal in GROUPS:
-            yield from GROUPS[normal]
+        wanted = normal(name)
+        if wanted in GROUPS:
+            yield from GROUPS[wanted]
         else:
-            yield _ALIASES.get(normal, normal)
+            yield ALIASES.get(wanted, wanted)
 
 
-def _normal(name: str) -> str:
+def normal(name: str) -> str:
     """A name as OpenClaw compares it: of any case, and with space around it, it means the same."""
     return name.strip().lower()
 
 
 def _named(tool: str, patterns: frozenset[str]) -> bool:
     lowered = tool.lower()
-    return lowered in patterns or any("*" in pattern and fnmatchcase(lowered, pattern) for pattern in patterns)
+    return lowered in patterns or any("*" in pattern and matches(lowered, pattern) for pattern in patterns)

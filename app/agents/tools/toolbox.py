@@ -11,7 +11,8 @@ from app.agents.tools.confinement import Confinement
 from app.agents.tools.exec import ExecRules, exec_tool
 from app.agents.tools.files import file_tools
 from app.agents.tools.mcp.servers import McpServers
-from app.agents.tools.policy import Policy, Refusal, name_warnings
+from app.agents.tools.policy import Policy, Refusal
+from app.agents.tools.policy_names import name_warnings
 from app.agents.tools.search import search_tools
 from app.agents.tools.sessions import own_session_tools, session_tools
 from app.agents.tools.tool import Tool

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from app.agents.tools.policy import name_warnings
+from app.agents.tools.policy_names import name_warnings
 from app.cli.doctor.finding import FAIL, OK, WARN, Finding, Installation
 from app.config import ConfigError, explained, load
 from app.config.faults import What

@@ -201,7 +201,7 @@ def _turn(call: Call, agent: Agent, key: str) -> Turn:
         stateless=False,
         messages=(),
         admin=ADMIN in call.connection.scopes,
-        identity=call.connection.caller.identity,
+        identity=call.connection.caller.person,
         channel=call.connection.client["id"],
     )
 

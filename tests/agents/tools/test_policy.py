@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from app.agents.tools.policy import GROUPS, PROFILES, Policy, name_warnings
-from app.config.settings import Exec, Limit, McpServer, Tools
-from tests.agents.scene import MAIN, settings
+from app.agents.tools.policy import GROUPS, PROFILES, Policy
+from app.config.settings import Exec, Tools
 
 BUILT_IN = [name for group, names in GROUPS.items() if group != "group:mcp" for name in names]
 NAMES = [*BUILT_IN, "github__create_issue", "files__Read"]
@@ -155,36 +154,45 @@ def test_the_shorter_time_holds(gateway: int | None, agent: int | None, expected
     assert policy.exec.timeout_seconds == expected
 
 
-# Names that mean nothing.
+# Names that deny.
 
 
-def test_unknown_names_are_told() -> None:
-    """With who wrote them; groups, patterns, OpenClaw's groups that deny and tools of servers are none."""
-    good = ("READ", "group:fs", "bash", "se*", "github__create", "*")
-    agent = replace(MAIN, tools=Tools(allow=("reed", *good), also_allow=("group:nothing",)))
-    denied = ("shell", "shell", "bundle-mcp", "group:openclaw")
-    assert list(name_warnings(replace(settings(agent), tools=Tools(deny=denied)))) == [
-        "tools: there is no tool 'shell', so nothing is denied by that name; commands are run by exec",
-        "agent main: there is no tool 'reed'; the name has no effect",
-        "agent main: there is no tool 'group:nothing'; the name has no effect",
-    ]
+@pytest.mark.parametrize("name", ["github", "GitHub ", "github*", "mcp__github", "mcp__github__*", "mcp__*"])
+def test_a_server_is_denied_by_its_name(name: str) -> None:
+    """Bare, in any case, or as other products call its tools; whatever else it might be the name of."""
+    assert "github__create_issue" not in allowed(Tools("full", deny=(name,)))
 
 
-def test_tools_of_openclaw_are_told_together() -> None:
-    """A file may name many of them: that is one line, whoever names them, limits too."""
-    limit = Limit("tools.byProvider.p", deny=("cron",))
-    agent = replace(MAIN, tools=Tools(allow=("read", "memory_search"), deny=("Browser",)))
-    assert list(name_warnings(replace(settings(agent), tools=Tools(deny=("browser",), limits=(limit,))))) == [
-        "policies name tools of OpenClaw's that there are not here: browser, cron, memory_search, Browser"
-    ]
+def test_a_servers_name_denies_no_other() -> None:
+    """Nor does it allow anything."""
+    assert allowed(Tools("full", deny=("github",))) == set(NAMES) - {"github__create_issue"}
+    assert allowed(Tools("minimal", also_allow=("github",))) == {"session_status"}
 
 
-def test_a_pattern_for_tools_of_servers_is_not_unknown() -> None:
-    """What the servers offer isn't known before they run."""
-    agent = replace(MAIN, tools=Tools(allow=("github*",)))
-    alone = settings(agent)
-    assert list(name_warnings(alone)) == ["agent main: there is no tool 'github*'; the name has no effect"]
-    assert list(name_warnings(replace(alone, mcp_servers={"github": McpServer("github", command="x")}))) == []
+@pytest.mark.parametrize(
+    ("name", "denied"),
+    [
+        ("group:*", set(NAMES)),
+        ("Group:*", set(NAMES)),
+        ("group:run*", {"exec"}),
+        ("group:plug*", {"github__create_issue", "files__Read"}),
+        ("bundle-*", {"github__create_issue", "files__Read"}),
+        ("ba*", {"exec"}),
+        ("read", {"read", "grep"}),
+    ],
+)
+def test_patterns_for_groups_deny(name: str, denied: set[str]) -> None:
+    """A pattern stands for each group, and each other name of a tool, that is like it."""
+    assert allowed(Tools("full", deny=(name,))) == set(NAMES) - denied
+
+
+@pytest.mark.parametrize(
+    "name", ["python3.11", "/usr/bin/python3", "Python", "python.exe", "luajit-2.1.0-beta3", "/opt/bin/node18"]
+)
+def test_a_barred_program_is_known_by_other_names(name: str) -> None:
+    """Whatever its folder and its version."""
+    barred = Exec("allowlist", (name, "cat", "sha256sum"), barred=("python", "node", "luajit"))
+    assert Policy(Tools("coding", exec=barred), Tools()).exec.safe_bins == ("cat", "sha256sum")
 
 
 # Any policy.
@@ -237,6 +245,11 @@ def meant_by(words: tuple[str, ...]) -> set[str]:
     return found
 
 
+def denied_by(words: tuple[str, ...]) -> set[str]:
+    """The same of names that deny: with read goes what else shows what files hold."""
+    return meant_by(words) | ({"grep"} if "read" in (word.lower() for word in words) else set())
+
+
 def matches(name: str, parts: list[str]) -> bool:
     """``*`` for anything, written out."""
     if len(parts) == 1:
@@ -280,7 +293,7 @@ def test_an_agents_allow_and_deny_only_narrow(gateway: Tools, agent: Tools) -> N
     without = allowed(gateway, replace(agent, allow=None, deny=()))
     assert allowed(gateway, replace(agent, deny=())) <= without
     assert allowed(gateway, replace(agent, allow=None)) <= without
-    assert allowed(gateway, agent) == without - meant_by(agent.deny) - (
+    assert allowed(gateway, agent) == without - denied_by(agent.deny) - (
         set() if agent.allow is None else set(NAMES) - meant_by(agent.allow)
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from app.agents.tools.mcp.names import tool_names
 from app.agents.tools.mcp.server import Server
 from app.agents.tools.mcp.wire import GRACE, Listed
 from app.agents.tools.tool import Tool
+from app.config.matching import folded, matches
 from app.config.settings import McpServer
 
 if TYPE_CHECKING:
@@ -79,10 +79,11 @@ class McpServers:
 
 
 def _wanted(tool: str, settings: McpServer) -> bool:
-    def named(patterns: tuple[str, ...]) -> bool:
-        return any(fnmatchcase(tool, pattern) for pattern in patterns)
-
-    return (settings.include is None or named(settings.include)) and not named(settings.exclude)
+    """Included by its name as it is; excluded in any case, and by the name that agents know it by, too."""
+    if settings.include is not None and not any(matches(tool, pattern) for pattern in settings.include):
+        return False
+    names = (folded(tool), folded(f"{settings.name}__{tool}"))
+    return not any(matches(name, folded(pattern)) for pattern in settings.exclude for name in names)
 
 
 def _tool(name: str, server: Server, listed: Listed) -> Tool:

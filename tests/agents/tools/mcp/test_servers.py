@@ -81,6 +81,16 @@ def test_only_wanted_tools_are_offered(tmp_path: Path) -> None:
     assert list(servers.states()) == ["a"]
 
 
+def test_what_is_excluded_is_so_in_any_spelling(tmp_path: Path) -> None:
+    """By the name that agents know, and in any case; a bracket is no pattern. What is included is named exactly."""
+    a = {"command": "x", "exclude": ("Echo", "a__hold", "A__HEA*", "[d]ie")}
+    b = {"command": "x", "include": ("Echo", "b__hold", "die")}
+    servers = McpServers(configured(a=a, b=b), tmp_path)
+    for server in servers._servers.values():
+        server.listed = tuple(Listed(name, "", {}, reads_only=False) for name in ("echo", "hold", "heard", "die"))
+    assert [tool.name for tool in servers.tools()] == ["a__die", "b__die"]
+
+
 def test_a_server_that_dies_is_started_again(servers: McpServers) -> None:
     """The calls under way are told why, its tools stay known, and it works again."""
     waiting = gevent.spawn(call, servers, "x__hold")

@@ -13,7 +13,7 @@ from flask import Response
 from app.auth import Caller
 from app.errors import Conflict, InvalidRequest
 from app.http.envelope import JSON
-from app.sessions.answers import AnswerStore, Claim, KeptAnswer, KeyInUse, KeyReused
+from app.sessions.answers import AnswerRecord, AnswerStore, Claim, KeptAnswer, KeyInUse, KeyReused
 
 log = logging.getLogger("gateway.http")
 
@@ -73,13 +73,12 @@ def replay(kept: KeptAnswer) -> Response:
     return response
 
 
-def keep(claimed: Claim, headers: dict[str, str], body: bytes) -> None:
-    """Store a success before its caller sees the end of it. Raises StorageError's kinds, as storing a turn does."""
+def record_of(claimed: Claim, headers: dict[str, str], body: bytes) -> AnswerRecord | None:
+    """What is stored of a success before its caller sees the end of it; None for one that is too long."""
     if len(body) <= MAX_KEPT:
-        claimed.keep(KeptAnswer(headers, body))
-    else:
-        log.info("an answer of %d bytes is not kept for its Idempotency-Key", len(body))
-        claimed.free()
+        return claimed.record(KeptAnswer(headers, body))
+    log.info("an answer of %d bytes is not kept for its Idempotency-Key", len(body))
+    return None
 
 
 def _digest(value: Any) -> str:

@@ -11,13 +11,13 @@ from sqlalchemy import Connection, Engine, func, select
 
 from app.ids import new_uuid
 from app.providers.stream import Message, Usage
-from app.sessions import changes, edits, listing, record, transcript
-from app.sessions.answers import AnswerStore
+from app.sessions import answers, changes, edits, listing, record, transcript
+from app.sessions.answers import AnswerRecord, AnswerStore
 from app.sessions.changes import Change, Watcher, Watchers
 from app.sessions.journal import Journal
 from app.sessions.listing import SessionInfo, SessionPage
 from app.sessions.overview import AgentSessions, overview
-from app.sessions.record import History, NewTurn, TurnRecord
+from app.sessions.record import History, NewTurn, StoredTurn, TurnRecord
 from app.sessions.tables import DONE, FAILED, INTERRUPTED, sessions
 from app.sessions.transcript import Entry, Transcript, TurnOutcome
 from app.sessions.usage import Tally, UsageSums
@@ -55,12 +55,13 @@ class SessionStore:
 
         return self._journal.run(lambda connection: record.read(connection, key, since, whole=whole)).parsed()
 
-    def record(self, turn: TurnRecord, since: float = 0.0) -> None:
+    def record(self, turn: TurnRecord, since: float = 0.0, answer: AnswerRecord | None = None) -> None:
         """Store a turn. Once this returns, it survives the death of the process and loss of power.
 
-        since: as for ``history``.
+        since: as for ``history``. answer: what its caller gets for the same ``Idempotency-Key``; either both are
+        stored or none. Raises Conflict where that key has an answer already.
         """
-        entries = self._record(turn, since)
+        entries = self._record(turn, since, answer)
         self._watchers.tell(Change(turn.key, turn.agent_id, changes.TURN, turn.run_id, entries))
 
     def inject(self, key: str, agent_id: str, text: str, since: float = 0.0) -> Entry:
@@ -68,15 +69,24 @@ class SessionStore:
         now = time.time()
         said: Message = {"role": "assistant", "content": text}
         turn = TurnRecord(key, agent_id, new_uuid(), DONE, [said], Usage(), None, now, now)
-        entries = self._record(turn, since, numbered=True)
+        entries = self._record(turn, since, None, numbered=True)
         self._watchers.tell(Change(key, agent_id, changes.INJECTED, turn.run_id, entries))
         return entries[0]
 
-    def _record(self, turn: TurnRecord, since: float, *, numbered: bool = False) -> list[Entry]:
+    def _record(
+        self, turn: TurnRecord, since: float, answer: AnswerRecord | None, *, numbered: bool = False
+    ) -> list[Entry]:
         """The messages as they stand in the transcript, if they are ``numbered``, or somebody watches."""
         numbered = numbered or bool(self._watchers)
         new = NewTurn(turn)
-        stored = self._journal.run(lambda connection: new.write(connection, since, numbered=numbered))
+
+        def write(connection: Connection) -> StoredTurn:
+            stored = new.write(connection, since, numbered=numbered)
+            if answer is not None:
+                answers.write(connection, answer)
+            return stored
+
+        stored = self._journal.run(write)
         return stored.entries(turn) if numbered else []
 
     def summarise(self, key: str, through_turn: int, summary: str) -> None:

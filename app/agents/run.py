@@ -20,7 +20,7 @@ from app.agents.prompt import system_prompt
 from app.agents.registry import may_be_chosen
 from app.agents.turn import Turn
 from app.config.settings import ModelChoice
-from app.errors import GatewayError, InternalError, InvalidRequest, Overloaded, RunTimeout
+from app.errors import Conflict, GatewayError, InternalError, InvalidRequest, Overloaded, RunTimeout, StorageUnavailable
 from app.ids import new_uuid
 from app.providers.images import has_images, without_images
 from app.providers.stream import Message
@@ -170,10 +170,13 @@ class Run:
             if not self.turn.stateless:
                 self._keep(error, kept)
             elif kept is not None:
-                self.runs.sessions.answers.keep(kept)
-        except Exception as fault:
+                self._keep_answer(kept)
+        except GatewayError as fault:
+            # What went wrong first is what its caller can do something about.
+            error = error or fault
+        except Exception:
             log.exception("run %s failed", self.id)
-            error = fault if isinstance(fault, GatewayError) else InternalError(self.turn.request_id or self.id)
+            error = InternalError(self.turn.request_id or self.id)
         finally:
             for place in self._places:
                 place.leave()
@@ -243,6 +246,8 @@ class Run:
         if turn.stateless:
             self.answer.added = list(turn.messages)
             return "", [], history.meet((), self.runs.continuations.expand(turn)).new
+        # It may have failed while the turn waited for its session.
+        sessions.check()
         self._fresh_since = self.runs.fresh_since()
         summary, stored, chosen = sessions.history(turn.session_key, self._fresh_since)
         self._prefer(chosen)
@@ -286,6 +291,8 @@ class Run:
             status = store.INTERRUPTED
             messages += history.paired(answer.steps)
             messages.append({"role": "assistant", "content": "".join(answer.said) + INTERRUPTED_MARK})
+        elif isinstance(error, StorageUnavailable):
+            return  # nothing was said, and it can't be told that nothing was
         else:
             status = store.FAILED
         self.runs.sessions.record(
@@ -306,6 +313,13 @@ class Run:
             self.runs.fresh_since() if self._fresh_since is None else self._fresh_since,
             kept,
         )
+
+    def _keep_answer(self, kept: AnswerRecord) -> None:
+        """That of a stateless turn: it leaves nothing behind, so its caller has it whether it can be kept or not."""
+        try:
+            self.runs.sessions.answers.keep(kept)
+        except (StorageUnavailable, Conflict) as fault:
+            log.warning("run %s: its answer is not kept for its Idempotency-Key: %s", self.id, fault.message)
 
     def _publish(self, event: Event) -> None:
         for sink in self._sinks:

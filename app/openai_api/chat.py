@@ -33,7 +33,9 @@ def create() -> Response:
     others = others_of(body)
     turn = turn_of(services, settings, chat, others, asked.environ, caller=known.caller, request_id=known.request_id)
     run = Run(services.runs, turn)
-    claim = idempotency.claim(services.sessions.answers, asked.environ, known.caller, asked.path, body)
+    claim = idempotency.claim(
+        services.sessions.answers, asked.environ, known.caller, asked.path, body, stateless=turn.stateless
+    )
     if isinstance(claim, KeptAnswer):
         return idempotency.replay(claim)
     try:

@@ -31,11 +31,19 @@ _HEADERS = (
 
 
 def claim(
-    store: AnswerStore, environ: dict[str, Any], caller: Caller, route: str, body: dict[str, Any]
+    store: AnswerStore,
+    environ: dict[str, Any],
+    caller: Caller,
+    route: str,
+    body: dict[str, Any],
+    *,
+    stateless: bool = False,
 ) -> Claim | KeptAnswer | None:
     """What the request's key has: an answer already, the claim to make it, or None without a key.
 
-    Raises InvalidRequest for a malformed key, Conflict where it belongs to another request or is being answered.
+    stateless: the request leaves nothing behind, so it goes on where nobody can say whether it was answered already.
+    Raises InvalidRequest for a malformed key, Conflict where it belongs to another request or is being answered,
+    StorageUnavailable.
     """
     key = environ.get("HTTP_IDEMPOTENCY_KEY")
     if key is None:
@@ -51,7 +59,7 @@ def claim(
         # A field that the gateway ignores may be deeper than what is ever written.
         raise InvalidRequest("with an Idempotency-Key the body must be nested 250 levels deep at most") from None
     try:
-        return store.claim(scoped, request)
+        return store.claim(scoped, request, must_know=not stateless)
     except KeyReused:
         raise Conflict(
             "this Idempotency-Key was used for another request; take a new key for a new request",

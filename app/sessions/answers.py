@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import Connection, bindparam, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from app.errors import Conflict
+from app.errors import Conflict, StorageUnavailable
 from app.sessions.journal import Journal
 from app.sessions.tables import answers
 
@@ -118,10 +118,19 @@ class AnswerStore:
         self._journal = journal
         self._claims: dict[str, Claim] = {}
 
-    def claim(self, key: str, request: str) -> Claim | KeptAnswer:
-        """The kept answer to this request, or the claim to make it. Raises KeyReused, KeyInUse."""
+    def claim(self, key: str, request: str, *, must_know: bool = True) -> Claim | KeptAnswer:
+        """The kept answer to this request, or the claim to make it.
+
+        must_know: raise StorageUnavailable where that can't be found out, instead of taking it for new. Raises
+        KeyReused, KeyInUse.
+        """
         self._check_claims(key, request)
-        row = self._journal.run(lambda connection: connection.execute(_FIND, {"wanted": key}).first())
+        row: Any = None
+        try:
+            row = self._journal.read(lambda connection: connection.execute(_FIND, {"wanted": key}).first())
+        except StorageUnavailable:
+            if must_know:
+                raise
         if row is not None and row.created_at > time.time() - MAX_AGE:
             if row.request != request:
                 raise KeyReused

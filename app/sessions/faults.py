@@ -45,17 +45,22 @@ class StorageFault(Exception):
         return StorageUnavailable(self.reason)
 
 
-def fault_of(error: Exception) -> StorageFault | None:
+def fault_of(error: BaseException | None) -> StorageFault | None:
     """None for a mistake in what was asked."""
-    if isinstance(error, StorageFault):
-        return error
-    if isinstance(error, OSError):
-        reason = "the disk is full" if error.errno in _NO_ROOM else "the disk can't be read or written"
-        return StorageFault(reason, error.strerror, reopen=False)
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    # The lower byte is the kind, the rest says more of it.
-    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
-    return StorageFault(_REASONS[code], cause, reopen=code != sqlite3.SQLITE_BUSY) if code in _REASONS else None
+    while error is not None:
+        if isinstance(error, StorageFault):
+            return error
+        if isinstance(error, OSError):
+            reason = "the disk is full" if error.errno in _NO_ROOM else "the disk can't be read or written"
+            return StorageFault(reason, error.strerror, reopen=False)
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        # The lower byte is the kind, the rest says more of it.
+        code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+        if code in _REASONS:
+            return StorageFault(_REASONS[code], cause, reopen=code != sqlite3.SQLITE_BUSY)
+        # A full disk ends the transaction, and what is said of it is that its savepoint is not there any more.
+        error = error.__context__
+    return None
 
 
 class Files(NamedTuple):

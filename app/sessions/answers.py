@@ -121,8 +121,8 @@ class AnswerStore:
     def claim(self, key: str, request: str, *, must_know: bool = True) -> Claim | KeptAnswer:
         """The kept answer to this request, or the claim to make it.
 
-        must_know: raise StorageUnavailable where that can't be found out, instead of taking it for new. Raises
-        KeyReused, KeyInUse.
+        must_know: raise StorageUnavailable where that can't be found out, or the answer not be kept, instead of taking
+        it for new. Raises KeyReused, KeyInUse.
         """
         self._check_claims(key, request)
         row: Any = None
@@ -135,6 +135,8 @@ class AnswerStore:
             if row.request != request:
                 raise KeyReused
             return KeptAnswer(orjson.loads(row.headers), row.body)
+        if must_know:
+            self._journal.check()
         # Another request may have come while the database was read.
         self._check_claims(key, request)
         claimed = self._claims[key] = Claim(self, key, request)

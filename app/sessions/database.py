@@ -12,7 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from app.config.settings import sqlite_path
-from app.sessions.migrations import NewerDatabase, migrate
+from app.sessions.faults import fault_of
+from app.sessions.migrations import NewerDatabase, is_current, migrate
 
 # Seconds to wait for another process (a CLI run, a backup) that holds the write lock, at each try.
 BUSY_TIMEOUT = 5
@@ -44,13 +45,32 @@ def open_database(url: str, *, check: bool = True) -> Engine:
     # A transaction that reads first and writes later can't wait for another process's write; one that asks at once can.
     engine = _engine(str(path), "BEGIN IMMEDIATE", *_WRITER)
     try:
-        with engine.begin() as connection:
-            migrate(connection)
+        bring_here(engine)
     except NewerDatabase as error:
         raise StorageError(f"{path} was written by a later version ({error}); update the gateway") from error
     except SQLAlchemyError as error:
-        raise StorageError(f"{path}: {_reason(error)}; check the free space and the rights of its folder") from error
+        reason = fault_of(error) or _reason(error)
+        raise StorageError(f"{path}: {reason}; check the free space and the rights of its folder") from error
     return engine
+
+
+def bring_here(engine: Engine) -> None:
+    """Migrate the database, which waits for others who write only where there is something to do.
+
+    Raises NewerDatabase, SQLAlchemyError.
+    """
+    reader = reader_of(engine)
+    try:
+        with reader.begin() as connection:
+            current = is_current(connection)
+        # It stays open until the other one is: the last to close would put away what the next one makes again.
+        with engine.connect():
+            pass
+    finally:
+        reader.dispose()
+    if not current:
+        with engine.begin() as connection:
+            migrate(connection)
 
 
 def reader_of(engine: Engine) -> Engine:

@@ -25,9 +25,9 @@ from gevent.threadpool import ThreadPool
 from sqlalchemy import Connection, Engine, text
 
 from app.errors import StorageUnavailable
-from app.sessions.database import reader_of
+from app.sessions.database import bring_here, reader_of
 from app.sessions.faults import Files, StorageFault, check_exists, fault_of
-from app.sessions.migrations import NewerDatabase, migrate
+from app.sessions.migrations import NewerDatabase
 
 log = logging.getLogger("gateway.sessions")
 
@@ -172,8 +172,7 @@ class Journal:
         self._files.set_aside(self._path)
         check_exists(self._path)
         try:
-            with self._engine.begin() as connection:
-                migrate(connection)
+            bring_here(self._engine)
         except NewerDatabase as error:
             raise StorageFault("the database was written by a later version of the gateway", error) from None
         self._files = Files.at(self._path)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +20,7 @@ import pytest
 
 from tests.conftest import StartGateway
 from tests.gateway_ws.client import Client, Refused
-from tests.live.gateway import Answer, Gateway, wait_until
+from tests.live.gateway import ROOT, Answer, Gateway, wait_until
 from tests.scripted import Reply, ScriptedProvider
 
 
@@ -100,6 +103,11 @@ def test_what_goes_on_while_nothing_can_be_written(
         client.call("chat.send", {"sessionKey": "main", "message": "hi", "idempotencyKey": "r"})
     assert (refused.value.code, refused.value.error["retryAfterMs"]) == ("UNAVAILABLE", 5000)
     client.close()
+    environment = {**os.environ, "OPENCLAW_STATE_DIR": str(storing.state_dir)}
+    asked = [sys.executable, "-m", "app", "doctor", "--url", storing.url]
+    report = subprocess.run(asked, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "storage: another program holds the database" in report.stdout
+    assert report.returncode == 1
 
 
 def test_many_turns_do_not_pile_up(storing: Gateway, provider: ScriptedProvider, lock: sqlite3.Connection) -> None:

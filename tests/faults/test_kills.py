@@ -24,11 +24,20 @@ def test_nothing_is_lost_doubled_or_half(
     """Each acknowledged turn is there once, each that is sent again with its key has one turn and one answer."""
     with capsys.disabled():
         print(f"\n--kills {kills} --seed {seed}", flush=True)
-    for _ in range(kills):
-        killer.round()
+    try:
+        for done in range(1, kills + 1):
+            killer.round()
+            if done % 100 == 0:
+                report(killer, capsys)
+    finally:
+        report(killer, capsys)
+    assert killer.found == {}
+
+
+def report(killer: Killer, capsys: pytest.CaptureFixture[str]) -> None:
     with capsys.disabled():
+        print()
         for what, number in sorted(killer.counts.items()):
             print(f"{number:8,} {what}")
         for fault, cases in killer.found.items():
-            print(f"{len(cases):8,} {fault}, such as {cases[0][:300]}")
-    assert killer.found == {}
+            print(f"{len(cases):8,} {fault}, such as {cases[0][:300]}", flush=True)

@@ -78,8 +78,9 @@ class Files(NamedTuple):
 
         SQLite goes on with files that were deleted or replaced, and what it writes there is lost.
         """
-        check_exists(path)
         now = Files.at(path)
+        if now.database is None:
+            raise _gone(path)
         if now.database != self.database or self.log not in (None, now.log):
             raise StorageFault("the database file was replaced", path)
 
@@ -95,8 +96,13 @@ class Files(NamedTuple):
 
 
 def check_exists(path: str) -> None:
+    """Raise StorageFault."""
     if _identity(path) is None:
-        raise StorageFault("the database file is gone", path)
+        raise _gone(path)
+
+
+def _gone(path: str) -> StorageFault:
+    return StorageFault("the database file is gone", path)
 
 
 def _log(path: str) -> str:

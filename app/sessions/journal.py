@@ -42,6 +42,8 @@ MAX_WAITING = 10_000
 PATIENCE, READ_PATIENCE = 10.0, 2.0
 # Seconds between two tries.
 TRY_EVERY = 0.25
+# Seconds between two lines that say so in the log: on a disk that is nearly full one turn fits and the next does not.
+LOG_EVERY = 10.0
 # What a first turn needs: with less room the disk is full for all that matters.
 PROBE_BYTES = 256 * 1024
 
@@ -72,6 +74,8 @@ class Journal:
         # Held by whoever uses the connection for reading. A native one: it is taken in native threads.
         self._reading: threading.Lock = monkey.get_original("threading", "Lock")()
         self._reopen = False
+        self._logged: str | None = None
+        self._quiet_until = 0.0
         self.closed = False
 
     def submit(self, job: Callable[[Connection], T]) -> AsyncResult[T]:
@@ -108,8 +112,10 @@ class Journal:
     # Told by the queues.
 
     def failed(self, fault: StorageFault) -> None:
-        if self.failing != fault.reason:
-            log.error("sessions can't be stored: %s", fault)
+        now = time.monotonic()
+        if self._logged != fault.reason and now >= self._quiet_until:
+            log.error("sessions can't be read or stored: %s", fault)
+            self._logged, self._quiet_until = fault.reason, now + LOG_EVERY
         self.failing = fault.reason
         self._reopen = self._reopen or fault.reopen
         if not self.closed:
@@ -118,9 +124,10 @@ class Journal:
 
     def worked(self) -> None:
         """Something was written."""
-        if self.failing is not None:
-            log.warning("sessions can be stored again")
-            self.failing = None
+        self.failing = None
+        if self._logged is not None:
+            log.warning("sessions can be read and stored again")
+            self._logged = None
 
     # In the native threads.
 
@@ -169,8 +176,9 @@ class Journal:
         with self._reading:
             self._reader.dispose()
             self._engine.dispose()
-        self._files.set_aside(self._path)
-        check_exists(self._path)
+            self._files.set_aside(self._path)
+            check_exists(self._path)
+            self._files = Files.at(self._path)
         try:
             bring_here(self._engine)
         except NewerDatabase as error:

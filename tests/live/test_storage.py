@@ -191,6 +191,22 @@ def test_a_database_that_is_replaced(storing: Gateway, provider: ScriptedProvide
     assert turns_of(storing) == 2
 
 
+def test_a_file_that_is_damaged(storing: Gateway, provider: ScriptedProvider) -> None:
+    """Turns are told so for as long as it lasts; a sound copy that is put in its place is used without a restart."""
+    path, copy = path_of(storing), storing.state_dir / "copy.sqlite3"
+    with closing(sqlite3.connect(path)) as database, closing(sqlite3.connect(copy)) as target:
+        database.backup(target)
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with path.open("r+b") as file:
+        file.write(b"\x55" * path.stat().st_size)
+    wait_until(lambda: storing.chat("hi", user="u").status == 503, "it is noticed")
+    check_unavailable(storing.chat("hi", user="u"), "the database is damaged")
+    assert storing.chat("hi").status == 200
+    shutil.move(copy, path)
+    wait_until(lambda: storing.chat("hi", user="u").status == 200, "the copy is used")
+    assert turns_of(storing) >= 2
+
+
 def test_a_log_that_is_deleted(storing: Gateway, provider: ScriptedProvider) -> None:
     """What stands in the database's log alone is not lost with it: not the turn before, not the one after."""
     path_of(storing).with_name("gateway.sqlite3-wal").unlink()

@@ -34,11 +34,12 @@ class Killer:
         self._state_dir = state_dir
         self._config = config_for(provider.base_url)
         self._rounds = 0
-        self.gateway = Gateway(state_dir, self._config).wait_until_up()
+        self.gateway = Gateway(state_dir, self._config)
         self.found: dict[str, list[str]] = {}
         self.counts: Counter[str] = Counter()
 
     def round(self) -> None:
+        """Turns that are cut by a kill, sent again, and looked at."""
         self._rounds += 1
         turns = [self._turn(number) for number in range(TURNS)]
         self._provider.reset()
@@ -101,7 +102,8 @@ class Killer:
             self.counts["workers killed"] += 1
         else:
             self.gateway.kill()
-            self.gateway = Gateway(self._state_dir, self._config).wait_until_up()
+            self.gateway = Gateway(self._state_dir, self._config)
+            self.gateway.wait_until_up()
             self.counts["whole gateways killed"] += 1
 
     def _workers(self) -> list[int]:

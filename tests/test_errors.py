@@ -34,6 +34,7 @@ CLASSES = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if is
         ("NotFound", 404, "not_found_error", None),
         ("TooManyAttempts", 429, "rate_limited", None),
         ("Overloaded", 503, "overloaded", None),
+        ("StorageUnavailable", 503, "storage_unavailable", None),
         ("InternalError", 500, "api_error", None),
         ("ToolChoiceUnmet", 502, "api_error", None),
         ("RunTimeout", 504, "timeout_error", None),

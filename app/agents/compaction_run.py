@@ -8,6 +8,7 @@ from app.agents.runs import Runs
 from app.agents.turn import Turn
 from app.config.settings import Agent
 from app.errors import GatewayError
+from app.sessions.answers import AnswerRecord
 
 
 class CompactionRun(Run):
@@ -27,5 +28,5 @@ class CompactionRun(Run):
         self.compacted = compact_stored(self, stored)
         self.answer.finish_reason = "stop"
 
-    def _keep(self, error: GatewayError | None) -> None:
+    def _keep(self, error: GatewayError | None, kept: AnswerRecord | None) -> None:
         """Nothing was said."""

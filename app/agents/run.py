@@ -20,11 +20,12 @@ from app.agents.prompt import system_prompt
 from app.agents.registry import may_be_chosen
 from app.agents.turn import Turn
 from app.config.settings import ModelChoice
-from app.errors import GatewayError, InternalError, InvalidRequest, Overloaded, RunTimeout
+from app.errors import Conflict, GatewayError, InternalError, InvalidRequest, Overloaded, RunTimeout, StorageUnavailable
 from app.ids import new_uuid
 from app.providers.images import has_images, without_images
 from app.providers.stream import Message
 from app.sessions import history, store
+from app.sessions.answers import AnswerRecord
 from app.sessions.history import PastTurn
 from app.sessions.store import TurnRecord
 
@@ -48,6 +49,7 @@ class Run:
     runs:     what all runs of this process share. choice: the models to ask. model: the one that answers.
     started:  Unix seconds. deadline: ``time.monotonic()`` when the run is ended.
     window:   tokens of the model's context window, where known. offer: the agent's own tools, once the run works.
+    keepsake: what to keep of a good end for an ``Idempotency-Key``: stored with the turn, both or none of them.
     """
 
     def __init__(self, runs: Runs, turn: Turn, asked_by: Run | None = None, id: str | None = None) -> None:
@@ -60,6 +62,7 @@ class Run:
         self.deadline = time.monotonic() + turn.agent.timeout_seconds
         self.window: int | None = None
         self.offer: Offer | None = None
+        self.keepsake: Callable[[Ended], AnswerRecord | None] | None = None
         self.answer = Answer()
         self.ended: Ended | None = None
         # At the end of the chain stands the run that a caller began.
@@ -74,6 +77,11 @@ class Run:
         self._fresh_since: float | None = None
 
     # What doors call.
+
+    @property
+    def admitted(self) -> bool:
+        """It has its place: ``Ended`` is owed to those who listen."""
+        return self._greenlet is not None
 
     def spawn(self, *, heard: bool = True) -> None:
         """Work in a greenlet of its own; if ``heard``, ``next_event`` delivers what happens.
@@ -161,20 +169,31 @@ class Run:
         error: GatewayError | None = None
         try:
             error = self._work()
+            kept = None if error or self.keepsake is None else self.keepsake(self._end(None))
             if not self.turn.stateless:
-                self._keep(error)
-        except Exception as fault:
+                self._keep(error, kept)
+            elif kept is not None:
+                self._keep_answer(kept)
+        except GatewayError as fault:
+            # What went wrong first is what its caller can do something about.
+            error = error or fault
+        except Exception:
             log.exception("run %s failed", self.id)
-            error = fault if isinstance(fault, GatewayError) else InternalError(self.turn.request_id or self.id)
+            error = InternalError(self.turn.request_id or self.id)
         finally:
             for place in self._places:
                 place.leave()
             if error is not None:
                 error.let_go()
-            self.ended = Ended(None if error else self.answer.finish_reason, self.answer.usage, error)
+            self.ended = self._end(error)
+            # It knows the door, which knows the run: nothing would be freed before the next search for garbage.
+            self.keepsake = None
             self._publish(self.ended)
             self._sinks.clear()  # they know this run, too
             self.runs.ended(self)
+
+    def _end(self, error: GatewayError | None) -> Ended:
+        return Ended(None if error else self.answer.finish_reason, self.answer.usage, error)
 
     def _work(self) -> GatewayError | None:
         """Wait for the lane, let the agent answer; what went wrong comes back."""
@@ -233,6 +252,8 @@ class Run:
         if turn.stateless:
             self.answer.added = list(turn.messages)
             return "", [], history.meet((), self.runs.continuations.expand(turn)).new
+        # It may have failed while the turn waited for its session.
+        sessions.check()
         self._fresh_since = self.runs.fresh_since()
         summary, stored, chosen = sessions.history(turn.session_key, self._fresh_since)
         self._prefer(chosen)
@@ -265,8 +286,8 @@ class Run:
                 chosen,
             )
 
-    def _keep(self, error: GatewayError | None) -> None:
-        """Store the turn, whole or not at all."""
+    def _keep(self, error: GatewayError | None, kept: AnswerRecord | None) -> None:
+        """Store the turn, whole or not at all. kept: with it."""
         answer = self.answer
         messages = list(answer.added or self.turn.messages)
         if error is None:
@@ -276,6 +297,8 @@ class Run:
             status = store.INTERRUPTED
             messages += history.paired(answer.steps)
             messages.append({"role": "assistant", "content": "".join(answer.said) + INTERRUPTED_MARK})
+        elif isinstance(error, StorageUnavailable):
+            return  # nothing was said, and it can't be told that nothing was
         else:
             status = store.FAILED
         self.runs.sessions.record(
@@ -294,7 +317,15 @@ class Run:
             ),
             # As when the history was read: a long answer must not drop the very history that it was given with.
             self.runs.fresh_since() if self._fresh_since is None else self._fresh_since,
+            kept,
         )
+
+    def _keep_answer(self, kept: AnswerRecord) -> None:
+        """That of a stateless turn: it leaves nothing behind, so its caller has it whether it can be kept or not."""
+        try:
+            self.runs.sessions.answers.keep(kept)
+        except (StorageUnavailable, Conflict) as fault:
+            log.warning("run %s: its answer is not kept for its Idempotency-Key: %s", self.id, fault.message)
 
     def _publish(self, event: Event) -> None:
         for sink in self._sinks:

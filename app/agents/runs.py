@@ -89,7 +89,7 @@ class Runs:
         """Called by each run as it begins: its place in the session's lane. ``ended`` is owed from then on.
 
         Raises Overloaded when the gateway or the session's queue is full, or the gateway drains; Conflict while a run
-        of the same id is active.
+        of the same id is active; StorageUnavailable for a turn that couldn't be stored.
         """
         settings = self._live.current
         if self.draining:
@@ -102,6 +102,7 @@ class Runs:
             )
         places = []
         if not run.turn.stateless:
+            self.sessions.check()
             places.append(self._lanes.join(run.turn.session_key, queue_limit=settings.session.queue_limit))
         self._active[run.id] = run
         log.debug("run %s begins, session=%s metadata=%s", run.id, run.turn.session_key, run.turn.metadata)

@@ -15,6 +15,7 @@ from typing import Any
 from gevent.event import Event
 
 from app.config.settings import Agent, Settings
+from app.errors import StorageUnavailable
 from app.gateway_ws.session_rows import sessions_path
 from app.gateway_ws.times import ms
 from app.services import Services
@@ -90,6 +91,8 @@ class Health:
         try:
             self._counted = self._services.sessions.overview(RECENT)
             self._uncountable = False
+        except StorageUnavailable:
+            self._uncountable = True
         except Exception:
             # This is where those who ask about the gateway are told of it.
             if not self._uncountable:

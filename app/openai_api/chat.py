@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, current_app
 
+from app.agents.events import Ended
 from app.agents.run import Run
 from app.http.body import read_json
 from app.http.entry import current
@@ -31,24 +32,35 @@ def create() -> Response:
     chat = load_chat_completion(body)
     others = others_of(body)
     turn = turn_of(services, settings, chat, others, asked.environ, caller=known.caller, request_id=known.request_id)
-    claim = idempotency.claim(services.sessions.answers, asked.environ, known.caller, asked.path, body)
+    run = Run(services.runs, turn)
+    claim = idempotency.claim(
+        services.sessions.answers, asked.environ, known.caller, asked.path, body, stateless=turn.stateless
+    )
     if isinstance(claim, KeptAnswer):
         return idempotency.replay(claim)
     try:
-        run = Run(services.runs, turn)
         known.headers["x-openclaw-session-key"] = keys.for_header(turn.session_key)
         known.headers["x-openclaw-run-id"] = run.id
         render = stream if chat.get("stream") else _whole
         reasoning = settings.gateway.chat_completions.reasoning
         return render(Delivery(run, asked.environ, chat, others.keys(), reasoning, claim))
     except BaseException:
-        if claim is not None:
+        # One that began frees it at its own end, which may be later: the client went away, its turn is being stored.
+        if claim is not None and not run.admitted:
             claim.free()
         raise
 
 
 def _whole(delivery: Delivery) -> Response:
     run = delivery.run
+    rendered: list[bytes] = []
+
+    def render(ended: Ended) -> bytes:
+        if not rendered:
+            rendered.append(completion(run, delivery.model, ended, reasoning=delivery.reasoning))
+        return rendered[0]
+
+    delivery.keep(render, {"Content-Type": JSON})
     watch = delivery.watch()
     try:
         ended = run.work()
@@ -56,10 +68,7 @@ def _whole(delivery: Delivery) -> Response:
         watch.close()
     if ended.error is not None:
         raise delivery.told(ended.error)
-    body = completion(run, delivery.model, ended, reasoning=delivery.reasoning)
-    headers = delivery.headers()
-    delivery.keep(body, {"Content-Type": JSON, **headers})
-    response = Response(body, content_type=JSON)
-    if headers:
+    response = Response(render(ended), content_type=JSON)
+    if headers := delivery.headers():
         response.headers.update(headers)
     return response

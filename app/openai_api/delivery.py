@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Callable, Mapping, Set
 from typing import Any, NamedTuple
 
+from app.agents.events import Ended
 from app.agents.registry import DEFAULT_MODEL
 from app.agents.run import Run
 from app.errors import GatewayError, RunCancelled
@@ -12,14 +13,13 @@ from app.http.client import ClientWatch
 from app.openai_api import idempotency
 from app.openai_api.other_fields import header_of, ignored_by
 from app.sessions import keys
-from app.sessions.answers import Claim
+from app.sessions.answers import AnswerRecord, Claim
 
 
 class Delivery(NamedTuple):
     """A run and how its caller wants it told.
 
-    others: names of the fields that the request's schema does not know. claim: of its Idempotency-Key, freed by whoever
-    fails.
+    others: names of the fields that the request's schema does not know. claim: of its Idempotency-Key.
     """
 
     run: Run
@@ -44,14 +44,27 @@ class Delivery(NamedTuple):
         """What an answer says of the run besides, as soon as it is known which model answers."""
         return header_of(self.run, ignored_by(self.run, self.others))
 
-    def keep(self, body: bytes, headers: dict[str, str]) -> None:
-        if self.claim is not None:
+    def keep(self, rendered: Callable[[Ended], bytes], content_headers: Mapping[str, str]) -> None:
+        """Let a good end be stored as the answer to the request's key, if it has one. Before the run begins.
+
+        rendered: the body as the caller gets it. content_headers: those of every answer of its kind.
+        """
+        run, claim = self.run, self.claim
+        if claim is None:
+            return
+
+        def keepsake(ended: Ended) -> AnswerRecord | None:
             headers = {
-                **headers,
-                "x-openclaw-session-key": keys.for_header(self.run.turn.session_key),
-                "x-openclaw-run-id": self.run.id,
+                **content_headers,
+                **self.headers(),
+                "x-openclaw-session-key": keys.for_header(run.turn.session_key),
+                "x-openclaw-run-id": run.id,
             }
-            idempotency.keep(self.claim, headers, body)
+            return idempotency.record_of(claim, headers, rendered(ended))
+
+        run.keepsake = keepsake
+        # By then it is stored or never will be, and its caller has not seen the end yet.
+        run.listen(lambda event: claim.free() if isinstance(event, Ended) else None)
 
     def told(self, error: GatewayError) -> GatewayError:
         """SDKs send a failed request again by themselves: not one that has changed something already."""

@@ -13,7 +13,7 @@ from flask import Response
 from app.auth import Caller
 from app.errors import Conflict, InvalidRequest
 from app.http.envelope import JSON
-from app.sessions.answers import AnswerStore, Claim, KeptAnswer, KeyInUse, KeyReused
+from app.sessions.answers import AnswerRecord, AnswerStore, Claim, KeptAnswer, KeyInUse, KeyReused
 
 log = logging.getLogger("gateway.http")
 
@@ -31,11 +31,19 @@ _HEADERS = (
 
 
 def claim(
-    store: AnswerStore, environ: dict[str, Any], caller: Caller, route: str, body: dict[str, Any]
+    store: AnswerStore,
+    environ: dict[str, Any],
+    caller: Caller,
+    route: str,
+    body: dict[str, Any],
+    *,
+    stateless: bool = False,
 ) -> Claim | KeptAnswer | None:
     """What the request's key has: an answer already, the claim to make it, or None without a key.
 
-    Raises InvalidRequest for a malformed key, Conflict where it belongs to another request or is being answered.
+    stateless: the request leaves nothing behind, so it goes on where nobody can say whether it was answered already.
+    Raises InvalidRequest for a malformed key, Conflict where it belongs to another request or is being answered,
+    StorageUnavailable.
     """
     key = environ.get("HTTP_IDEMPOTENCY_KEY")
     if key is None:
@@ -51,7 +59,7 @@ def claim(
         # A field that the gateway ignores may be deeper than what is ever written.
         raise InvalidRequest("with an Idempotency-Key the body must be nested 250 levels deep at most") from None
     try:
-        return store.claim(scoped, request)
+        return store.claim(scoped, request, must_know=not stateless)
     except KeyReused:
         raise Conflict(
             "this Idempotency-Key was used for another request; take a new key for a new request",
@@ -73,13 +81,12 @@ def replay(kept: KeptAnswer) -> Response:
     return response
 
 
-def keep(claimed: Claim, headers: dict[str, str], body: bytes) -> None:
-    """Store a success before its caller sees the end of it. Raises StorageError's kinds, as storing a turn does."""
+def record_of(claimed: Claim, headers: dict[str, str], body: bytes) -> AnswerRecord | None:
+    """What is stored of a success before its caller sees the end of it; None for one that is too long."""
     if len(body) <= MAX_KEPT:
-        claimed.keep(KeptAnswer(headers, body))
-    else:
-        log.info("an answer of %d bytes is not kept for its Idempotency-Key", len(body))
-        claimed.free()
+        return claimed.record(KeptAnswer(headers, body))
+    log.info("an answer of %d bytes is not kept for its Idempotency-Key", len(body))
+    return None
 
 
 def _digest(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 
 from flask import Response
 
@@ -27,6 +28,7 @@ STREAM_HEADERS = {
 def stream(delivery: Delivery) -> Response:
     """Wait until the run has begun, at most a second, then answer. An error before that is raised."""
     run = delivery.run
+    answer = _Stream(delivery)
     run.spawn()
     watch = delivery.watch()
     first: list[Event] = []
@@ -42,15 +44,12 @@ def stream(delivery: Delivery) -> Response:
         watch.close()
         raise delivery.told(first[0].error)
 
-    headers = {**STREAM_HEADERS, **delivery.headers()}
-    answer = _Stream(delivery, headers)
-    response = Response(answer.blocks(first), headers=headers)
+    response = Response(answer.blocks(first), headers={**STREAM_HEADERS, **delivery.headers()})
 
     @response.call_on_close
     def _closed() -> None:
         watch.close()
         delivery.client_gone()
-        answer.close()
 
     return response
 
@@ -58,29 +57,30 @@ def stream(delivery: Delivery) -> Response:
 class _Stream:
     """A run on its way to a caller as server-sent events."""
 
-    def __init__(self, delivery: Delivery, headers: dict[str, str]) -> None:
+    def __init__(self, delivery: Delivery) -> None:
         self._delivery = delivery
-        self._headers = headers
         include_usage = bool(delivery.chat.get("stream_options", {}).get("include_usage"))
-        self._chunks = Chunks(delivery.run, delivery.model, include_usage=include_usage)
-        # Everything so far, for an answer that is kept.
-        self._sent: list[bytes] = []
+        chunks = Chunks(delivery.run, delivery.model, include_usage=include_usage)
+        self._role = chunks.role()
+        self._rendered = render = partial(_rendered, chunks, delivery.reasoning)
+        if delivery.claim is not None:
+            told = [self._role]
+            # Rendered a second time as it happens: the run may end, and be kept, before its caller has all of it.
+            delivery.run.listen(lambda event: told.append(render([event])))
+            delivery.keep(lambda ended: b"".join((*told, chunks.end(ended))), STREAM_HEADERS)
 
     def blocks(self, first: list[Event]) -> Iterator[bytes]:
         """What goes over the wire. Tokens that wait are written together: a stream that lags catches up."""
         run = self._delivery.run
-        waiting, block = first, self._chunks.role()
+        waiting, block = first, self._role
         silence = IdleTimer(SILENCE, run.nudge)
         try:
             while True:
                 block += self._rendered(waiting)
                 if waiting and isinstance(waiting[-1], Ended):
-                    self._keep(waiting[-1], block)
                     yield block
                     return
                 if block:
-                    if self._delivery.claim is not None:
-                        self._sent.append(block)
                     yield block
                     silence.touch()
                 following = run.next_event()
@@ -92,32 +92,19 @@ class _Stream:
         finally:
             silence.stop()
 
-    def close(self) -> None:
-        """The caller has all of it, or left. A run that ended well meanwhile is kept for its key all the same."""
-        claim = self._delivery.claim
-        if claim is None:
-            return
-        rest = list(self._delivery.run.events_waiting())
-        if rest and isinstance(rest[-1], Ended):
-            self._keep(rest[-1], self._rendered(rest))
-        claim.free()
 
-    def _keep(self, ended: Ended, last: bytes) -> None:
-        if ended.error is None:
-            self._delivery.keep(b"".join(self._sent) + last, self._headers)
-
-    def _rendered(self, events: list[Event]) -> bytes:
-        rendered = []
-        for event in events:
-            if isinstance(event, TextDelta):
-                rendered.append(self._chunks.text(event.text))
-            elif isinstance(event, ReasoningDelta):
-                if self._delivery.reasoning:
-                    rendered.append(self._chunks.reasoning(event.text))
-            elif isinstance(event, RefusalDelta):
-                rendered.append(self._chunks.refusal(event.text))
-            elif isinstance(event, ToolCallDelta):
-                rendered.append(self._chunks.tool_call(event))
-            elif isinstance(event, Ended):
-                rendered.append(self._chunks.end(event))
-        return b"".join(rendered)
+def _rendered(chunks: Chunks, reasoning: bool, events: list[Event]) -> bytes:
+    rendered = []
+    for event in events:
+        if isinstance(event, TextDelta):
+            rendered.append(chunks.text(event.text))
+        elif isinstance(event, ReasoningDelta):
+            if reasoning:
+                rendered.append(chunks.reasoning(event.text))
+        elif isinstance(event, RefusalDelta):
+            rendered.append(chunks.refusal(event.text))
+        elif isinstance(event, ToolCallDelta):
+            rendered.append(chunks.tool_call(event))
+        elif isinstance(event, Ended):
+            rendered.append(chunks.end(event))
+    return b"".join(rendered)

@@ -7,15 +7,24 @@ import sqlite3
 from pathlib import Path
 from urllib.parse import quote
 
-from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from app.config.settings import sqlite_path
-from app.sessions.migrations import NewerDatabase, migrate
+from app.sessions.faults import fault_of
+from app.sessions.migrations import NewerDatabase, is_current, migrate
 
-# Seconds to wait for another process (a CLI run, a backup) that holds the write lock.
-BUSY_TIMEOUT = 10
+# Seconds to wait for another process (a CLI run, a backup) that holds the write lock, at each try.
+BUSY_TIMEOUT = 5
+
+
+_WRITER = (
+    "PRAGMA journal_mode=WAL",
+    # NORMAL would survive the death of the process, only FULL survives a loss of power.
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+)
 
 
 class StorageError(Exception):
@@ -33,20 +42,65 @@ def open_database(url: str, *, check: bool = True) -> Engine:
     _create(path)
     if check:
         _check(path)
-    engine = create_engine(
-        URL.create("sqlite", database=str(path)),
-        poolclass=StaticPool,
-        connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT},
-    )
-    event.listen(engine, "connect", _on_connect)
-    event.listen(engine, "begin", _on_begin)
+    # A transaction that reads first and writes later can't wait for another process's write; one that asks at once can.
+    engine = _engine(str(path), "BEGIN IMMEDIATE", *_WRITER)
     try:
-        with engine.begin() as connection:
-            migrate(connection)
+        bring_here(engine)
     except NewerDatabase as error:
         raise StorageError(f"{path} was written by a later version ({error}); update the gateway") from error
     except SQLAlchemyError as error:
-        raise StorageError(f"{path}: {_reason(error)}; check the free space and the rights of its folder") from error
+        reason = fault_of(error) or _reason(error)
+        raise StorageError(f"{path}: {reason}; check the free space and the rights of its folder") from error
+    return engine
+
+
+def bring_here(engine: Engine) -> None:
+    """Migrate the database, which waits for others who write only where there is something to do.
+
+    Raises NewerDatabase, SQLAlchemyError.
+    """
+    reader = reader_of(engine)
+    try:
+        with reader.begin() as connection:
+            current = is_current(connection)
+        # It stays open until the other one is: the last to close would put away what the next one makes again.
+        with engine.connect():
+            pass
+    finally:
+        reader.dispose()
+    if not current:
+        with engine.begin() as connection:
+            migrate(connection)
+
+
+def reader_of(engine: Engine) -> Engine:
+    """Another connection to the same database, which only reads and so waits for nobody who writes."""
+    assert engine.url.database is not None
+    return _engine(engine.url.database, "BEGIN", "PRAGMA query_only=ON")
+
+
+def _engine(path: str, begin: str, *settings: str) -> Engine:
+    """An engine over one connection. begin: what starts a transaction. settings: of each connection that is made."""
+
+    def connect() -> sqlite3.Connection:
+        # Never makes a file: one that is gone is not replaced by an empty one behind everybody's back.
+        where = f"file:{quote(os.path.abspath(path))}?mode=rw"
+        connection = sqlite3.connect(where, uri=True, timeout=BUSY_TIMEOUT, check_same_thread=False)
+        # The driver's own transaction control begins too late for savepoints; on_begin does it.
+        connection.isolation_level = None
+        try:
+            for setting in settings:
+                connection.execute(setting)
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return connection
+
+    def on_begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    engine = create_engine(URL.create("sqlite", database=path), poolclass=StaticPool, creator=connect)
+    event.listen(engine, "begin", on_begin)
     return engine
 
 
@@ -84,22 +138,6 @@ def _check(path: Path) -> None:
             f"sqlite3 {path} .recover | sqlite3 {path}.recovered, then put that file in its place; "
             f"or move {path} away to begin with no sessions"
         )
-
-
-def _on_connect(connection: sqlite3.Connection, _record: object) -> None:
-    # The driver's own transaction control begins too late for savepoints; _on_begin does it.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    # NORMAL would survive the death of the process, only FULL survives a loss of power.
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.close()
-
-
-def _on_begin(connection) -> None:  # type: ignore[no-untyped-def]
-    # A transaction that reads first and writes later can't wait for another process's write; one that asks at once can.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _reason(error: SQLAlchemyError) -> str:

@@ -91,6 +91,13 @@ class NewerDatabase(Exception):
     """The database was written by a later version of the gateway."""
 
 
+def is_current(connection: Connection) -> bool:
+    """Whether ``migrate`` would do nothing."""
+    if not inspect(connection).has_table(schema.name):
+        return False
+    return connection.execute(select(schema.c.version)).scalar() == len(STEPS)
+
+
 def migrate(connection: Connection) -> None:
     """Bring the database to this version, in the caller's transaction. Raises NewerDatabase."""
     if not inspect(connection).has_table(schema.name):

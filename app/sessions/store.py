@@ -11,13 +11,13 @@ from sqlalchemy import Connection, Engine, func, select
 
 from app.ids import new_uuid
 from app.providers.stream import Message, Usage
-from app.sessions import changes, edits, listing, record, transcript
-from app.sessions.answers import AnswerStore
+from app.sessions import answers, changes, edits, listing, record, transcript
+from app.sessions.answers import AnswerRecord, AnswerStore
 from app.sessions.changes import Change, Watcher, Watchers
 from app.sessions.journal import Journal
 from app.sessions.listing import SessionInfo, SessionPage
 from app.sessions.overview import AgentSessions, overview
-from app.sessions.record import History, NewTurn, TurnRecord
+from app.sessions.record import History, NewTurn, StoredTurn, TurnRecord
 from app.sessions.tables import DONE, FAILED, INTERRUPTED, sessions
 from app.sessions.transcript import Entry, Transcript, TurnOutcome
 from app.sessions.usage import Tally, UsageSums
@@ -33,6 +33,9 @@ PRUNE_BATCH = 200
 class SessionStore:
     """Reads and writes happen off the hub; callers wait for them, other greenlets go on.
 
+    All of it raises StorageUnavailable: for what is read or changed soon, and at once where it is known already, for
+    a turn that is stored after a while.
+
     answers: those kept for callers that send a request again, in the same database.
     """
 
@@ -40,6 +43,14 @@ class SessionStore:
         self._journal = Journal(engine)
         self._watchers = Watchers()
         self.answers = AnswerStore(self._journal)
+
+    @property
+    def failing(self) -> str | None:
+        """Why nothing can be stored now, as far as is known; ``check`` raises it as StorageUnavailable."""
+        return self._journal.failing
+
+    def check(self) -> None:
+        self._journal.check()
 
     def watch(self, told: Watcher) -> None:
         """Call ``told`` with every later change, once it is on disk, in the greenlet that made it. It must not wait."""
@@ -53,14 +64,15 @@ class SessionStore:
         since: Unix seconds; a session that was not used after that begins anew.
         """
 
-        return self._journal.run(lambda connection: record.read(connection, key, since, whole=whole)).parsed()
+        return self._journal.read(lambda connection: record.read(connection, key, since, whole=whole)).parsed()
 
-    def record(self, turn: TurnRecord, since: float = 0.0) -> None:
+    def record(self, turn: TurnRecord, since: float = 0.0, answer: AnswerRecord | None = None) -> None:
         """Store a turn. Once this returns, it survives the death of the process and loss of power.
 
-        since: as for ``history``.
+        since: as for ``history``. answer: what its caller gets for the same ``Idempotency-Key``; either both are
+        stored or none. Raises Conflict where that key has an answer already.
         """
-        entries = self._record(turn, since)
+        entries = self._record(turn, since, answer)
         self._watchers.tell(Change(turn.key, turn.agent_id, changes.TURN, turn.run_id, entries))
 
     def inject(self, key: str, agent_id: str, text: str, since: float = 0.0) -> Entry:
@@ -68,15 +80,24 @@ class SessionStore:
         now = time.time()
         said: Message = {"role": "assistant", "content": text}
         turn = TurnRecord(key, agent_id, new_uuid(), DONE, [said], Usage(), None, now, now)
-        entries = self._record(turn, since, numbered=True)
+        entries = self._record(turn, since, None, numbered=True)
         self._watchers.tell(Change(key, agent_id, changes.INJECTED, turn.run_id, entries))
         return entries[0]
 
-    def _record(self, turn: TurnRecord, since: float, *, numbered: bool = False) -> list[Entry]:
+    def _record(
+        self, turn: TurnRecord, since: float, answer: AnswerRecord | None, *, numbered: bool = False
+    ) -> list[Entry]:
         """The messages as they stand in the transcript, if they are ``numbered``, or somebody watches."""
         numbered = numbered or bool(self._watchers)
         new = NewTurn(turn)
-        stored = self._journal.run(lambda connection: new.write(connection, since, numbered=numbered))
+
+        def write(connection: Connection) -> StoredTurn:
+            stored = new.write(connection, since, numbered=numbered)
+            if answer is not None:
+                answers.write(connection, answer)
+            return stored
+
+        stored = self._journal.store(write)
         return stored.entries(turn) if numbered else []
 
     def summarise(self, key: str, through_turn: int, summary: str) -> None:
@@ -89,7 +110,7 @@ class SessionStore:
 
     def info(self, key: str, *, texts: bool = False) -> SessionInfo | None:
         """texts: with title and preview."""
-        return self._journal.run(lambda connection: listing.of_key(connection, key, texts=texts))
+        return self._journal.read(lambda connection: listing.of_key(connection, key, texts=texts))
 
     def latest(self, agent_id: str, limit: int) -> Sequence[SessionInfo]:
         """The agent's sessions, the one used last first."""
@@ -111,7 +132,7 @@ class SessionStore:
         search: a part of key or label, in either case, or a session id. label: the whole of it. since: Unix
         seconds of the last use. texts: with titles and previews.
         """
-        return self._journal.run(
+        return self._journal.read(
             lambda connection: listing.page(
                 connection,
                 agent_ids=agent_ids,
@@ -133,7 +154,7 @@ class SessionStore:
         limit: int = 10,
     ) -> Sequence[SessionInfo]:
         """Sessions of this id or label, the one used last first."""
-        return self._journal.run(lambda connection: listing.find(connection, session_id, label, agent_id, limit))
+        return self._journal.read(lambda connection: listing.find(connection, session_id, label, agent_id, limit))
 
     def transcript(
         self, key: str, limit: int, offset: int = 0, most_bytes: int = transcript.MOST_BYTES
@@ -142,12 +163,12 @@ class SessionStore:
 
         They are fewer where they have more than ``most_bytes``, but one at least. None for a session that is not there.
         """
-        found = self._journal.run(lambda connection: transcript.page(connection, key, limit, offset, most_bytes))
+        found = self._journal.read(lambda connection: transcript.page(connection, key, limit, offset, most_bytes))
         return None if found is None else found.parsed()
 
     def turn_of_run(self, run_id: str) -> TurnOutcome | None:
         """What came of a run in a session, as long as that is kept."""
-        return self._journal.run(lambda connection: transcript.outcome(connection, run_id))
+        return self._journal.read(lambda connection: transcript.outcome(connection, run_id))
 
     def usage(self, since: float, until: float, *, key: str | None = None, agent_id: str | None = None) -> UsageSums:
         """What the turns that ended between two times (Unix seconds, the later one excluded) used.
@@ -155,16 +176,16 @@ class SessionStore:
         Of one session, of one agent's, or of all that are on record.
         """
         tally = Tally(since, until)
-        for part in self._journal.run(lambda connection: tally.begin(connection, key, agent_id)):
-            self._journal.run(partial(tally.add, part=part))
+        for part in self._journal.read(lambda connection: tally.begin(connection, key, agent_id)):
+            self._journal.read(partial(tally.add, part=part))
         return tally.sums()
 
     def overview(self, recent: int) -> dict[str, AgentSessions]:
         """By agent, how many sessions there are, and up to ``recent`` of those used last."""
-        return self._journal.run(lambda connection: overview(connection, recent))
+        return self._journal.read(lambda connection: overview(connection, recent))
 
     def count(self) -> int:
-        return self._journal.run(
+        return self._journal.read(
             lambda connection: connection.execute(select(func.count()).select_from(sessions)).scalar_one()
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 import pytest
 from gevent.event import Event as Gate
@@ -68,11 +67,12 @@ def test_a_model_that_is_gone_does_not_stop_the_session(
 def test_a_turn_asks_the_database_twice(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once for history, summary and model together, once to be stored."""
     journal = scene.sessions._journal
-    asked: list[Any] = []
-    submit = journal.submit
-    monkeypatch.setattr(journal, "submit", lambda job: (asked.append(job), submit(job))[1])
+    asked: list[str] = []
+    for name in ("read", "submit"):
+        does = getattr(journal, name)
+        monkeypatch.setattr(journal, name, lambda job, name=name, does=does: (asked.append(name), does(job))[1])
     scene.answer()
-    assert len(asked) == 2
+    assert asked == ["read", "submit"]
 
 
 # Compaction.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 import threading
 from typing import Any
 
 import pytest
 
 from tests.conftest import StartGateway
-from tests.live.gateway import Answer, Gateway
+from tests.live.gateway import Answer, Gateway, chat_body
 from tests.scripted import Reply, ScriptedProvider, Status
 
 STREAM = [False, True]
@@ -40,6 +42,45 @@ def test_it_comes_again_after_a_restart(start_gateway: StartGateway, provider: S
     gateway.kill()
     again = start_gateway(state_dir=gateway.state_dir)
     assert again.chat("hi", headers=keyed("k")).body == first.body
+    assert len(provider.requests) == 1
+
+
+@pytest.mark.parametrize("stream", STREAM, ids=["json", "stream"])
+def test_turn_and_answer_are_stored_together(
+    start_gateway: StartGateway, provider: ScriptedProvider, stream: bool
+) -> None:
+    """An answer that can't be kept for its key takes its turn along: sent again, there is one turn, not two."""
+    gateway = start_gateway()
+    database = sqlite3.connect(gateway.state_dir / "gateway.sqlite3")
+    database.execute("CREATE TRIGGER no BEFORE INSERT ON answers BEGIN SELECT RAISE(ABORT, 'no'); END")
+    failed = gateway.chat("hi", headers=keyed("k"), stream=stream, user="u")
+    assert failed.status != 200 or "error" in json.loads(failed.events[-2])
+    database.execute("DROP TRIGGER no")
+    again = [gateway.chat("hi", headers=keyed("k"), stream=stream, user="u") for _ in range(2)]
+    assert [each.status for each in again] == [200, 200]
+    assert again[0].body == again[1].body
+    assert database.execute("SELECT status FROM turns").fetchall() == [("done",)]
+    database.close()
+
+
+def test_it_is_kept_for_a_caller_that_left_at_the_end(gateway: Gateway, provider: ScriptedProvider) -> None:
+    """A whole turn that is stored is answered with that very turn, though nobody heard it to its end before."""
+    hold = threading.Event()
+    provider.enqueue(Reply("one", "two", hold=hold, hold_at=1))
+    body = chat_body(stream=True, user="left-at-the-end")
+    with gateway.open(body=body, headers=keyed("left-at-the-end")) as response:
+        while b"one" not in response.readline():
+            pass
+        hold.set()
+        assert provider.requests[0].finished.wait(5)
+        while b"two" not in response.readline():
+            pass
+    answer = gateway.call(body=body, headers=keyed("left-at-the-end"))
+    while answer.status == 409:
+        answer = gateway.call(body=body, headers=keyed("left-at-the-end"))
+    told = [chunk["choices"][0]["delta"].get("content") for chunk in answer.chunks]
+    assert told == ["", "one", "two", None]
+    assert answer.headers["Idempotent-Replayed"] == "true"
     assert len(provider.requests) == 1
 
 

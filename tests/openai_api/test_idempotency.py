@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from app.auth import Caller
 from app.errors import Conflict, InvalidRequest
 from app.openai_api import idempotency
-from app.openai_api.idempotency import MAX_KEPT, claim, keep, replay
+from app.openai_api.idempotency import MAX_KEPT, claim, record_of, replay
 from app.sessions.answers import AnswerStore, Claim, KeptAnswer
 from app.sessions.database import open_database
 from app.sessions.store import SessionStore
@@ -56,6 +56,13 @@ def claimed(store: AnswerStore, **asked: Any) -> Claim:
     return found
 
 
+def keep(store: AnswerStore, claimed: Claim, headers: dict[str, str], body: bytes) -> None:
+    """As the end of a run does it."""
+    if (record := record_of(claimed, headers, body)) is not None:
+        store.keep(record)
+    claimed.free()
+
+
 def conflict(store: AnswerStore, *body: Any, **asked: Any) -> Conflict:
     with pytest.raises(Conflict) as refused:
         ask(store, *body, **asked)
@@ -86,7 +93,7 @@ def test_keys_that_are_taken(store: AnswerStore, key: str) -> None:
 def test_the_same_request_is_replayed_byte_for_byte(store: AnswerStore) -> None:
     """The kept body and headers come back, with a header that says so."""
     body = b'data: {"a": "\xc3\xa9"}\n\n'
-    keep(claimed(store), {**HEADERS, "Content-Type": "text/event-stream"}, body)
+    keep(store, claimed(store), {**HEADERS, "Content-Type": "text/event-stream"}, body)
     kept = ask(store)
     assert isinstance(kept, KeptAnswer)
     response = replay(kept)
@@ -100,7 +107,7 @@ def test_the_same_request_is_replayed_byte_for_byte(store: AnswerStore) -> None:
 
 def test_the_order_of_members_does_not_matter(store: AnswerStore) -> None:
     """An SDK that writes the same body in another order sends the same request."""
-    keep(claimed(store), HEADERS, b"{}")
+    keep(store, claimed(store), HEADERS, b"{}")
     assert isinstance(ask(store, dict(reversed(BODY.items()))), KeptAnswer)
 
 
@@ -112,7 +119,7 @@ def test_another_body_is_another_request(store: AnswerStore, body: Any) -> None:
     """The key is refused for it, whether the first one is answered or under way, and an SDK is told not to retry."""
     first = claimed(store)
     under_way = conflict(store, body)
-    keep(first, HEADERS, b"{}")
+    keep(store, first, HEADERS, b"{}")
     answered = conflict(store, body)
     for error in (under_way, answered):
         assert error.code == "idempotency_key_reused"
@@ -122,7 +129,7 @@ def test_another_body_is_another_request(store: AnswerStore, body: Any) -> None:
 @pytest.mark.parametrize("header", SEEN)
 def test_another_header_that_decides_is_another_request(store: AnswerStore, header: str) -> None:
     """Agent, session and model may stand in headers: the same body for another of them is not the same request."""
-    keep(claimed(store, **{header: "a\xe9"}), HEADERS, b"{}")
+    keep(store, claimed(store, **{header: "a\xe9"}), HEADERS, b"{}")
     assert isinstance(ask(store, **{header: "a\xe9"}), KeptAnswer)
     assert conflict(store, **{header: "b"}).code == "idempotency_key_reused"
     assert conflict(store).code == "idempotency_key_reused"
@@ -130,13 +137,13 @@ def test_another_header_that_decides_is_another_request(store: AnswerStore, head
 
 def test_other_headers_do_not_matter(store: AnswerStore) -> None:
     """A retry may have another request id or user agent."""
-    keep(claimed(store, HTTP_X_REQUEST_ID="1", HTTP_USER_AGENT="a"), HEADERS, b"{}")
+    keep(store, claimed(store, HTTP_X_REQUEST_ID="1", HTTP_USER_AGENT="a"), HEADERS, b"{}")
     assert isinstance(ask(store, HTTP_X_REQUEST_ID="2", HTTP_X_STAINLESS_RETRY_COUNT="1"), KeptAnswer)
 
 
 def test_a_value_of_one_header_is_not_that_of_another(store: AnswerStore) -> None:
     """What decides about the request is told apart by where it stands."""
-    keep(claimed(store, HTTP_X_OPENCLAW_AGENT_ID="a"), HEADERS, b"{}")
+    keep(store, claimed(store, HTTP_X_OPENCLAW_AGENT_ID="a"), HEADERS, b"{}")
     assert conflict(store, HTTP_X_OPENCLAW_SESSION_KEY="a").code == "idempotency_key_reused"
 
 
@@ -146,9 +153,9 @@ def test_a_value_of_one_header_is_not_that_of_another(store: AnswerStore) -> Non
 )  # fmt: skip
 def test_a_key_is_of_one_caller_and_route(store: AnswerStore, other: Any) -> None:
     """Another caller's key of the same name is another key, and so is that of another route."""
-    keep(claimed(store), HEADERS, b"mine")
+    keep(store, claimed(store), HEADERS, b"mine")
     theirs = claimed(store, **other)
-    keep(theirs, HEADERS, b"theirs")
+    keep(store, theirs, HEADERS, b"theirs")
     mine = ask(store)
     assert isinstance(mine, KeptAnswer)
     assert mine.body == b"mine"
@@ -156,7 +163,7 @@ def test_a_key_is_of_one_caller_and_route(store: AnswerStore, other: Any) -> Non
 
 def test_the_same_caller_may_come_from_elsewhere(store: AnswerStore) -> None:
     """A retry may leave a phone by another network."""
-    keep(claimed(store), HEADERS, b"{}")
+    keep(store, claimed(store), HEADERS, b"{}")
     assert isinstance(ask(store, caller=replace(CALLER, address="10.0.0.1", local=False)), KeptAnswer)
 
 
@@ -167,7 +174,7 @@ def test_a_request_under_way_is_to_be_sent_later(store: AnswerStore) -> None:
     assert error.code == "idempotency_key_in_use"
     assert int(error.headers["Retry-After"]) >= 1
     assert error.headers.get("x-should-retry") != "false"
-    keep(first, HEADERS, b"{}")
+    keep(store, first, HEADERS, b"{}")
     assert isinstance(ask(store), KeptAnswer)
 
 
@@ -182,8 +189,8 @@ def test_a_very_long_answer_is_not_kept(store: AnswerStore, monkeypatch: pytest.
     """Beyond 8 MiB the key is free again, and the answer is made anew."""
     assert MAX_KEPT == 8 * 1024 * 1024
     monkeypatch.setattr(idempotency, "MAX_KEPT", 5)
-    keep(claimed(store), HEADERS, b"123456")
-    keep(claimed(store), HEADERS, b"12345")
+    keep(store, claimed(store), HEADERS, b"123456")
+    keep(store, claimed(store), HEADERS, b"12345")
     assert isinstance(ask(store), KeptAnswer)
 
 

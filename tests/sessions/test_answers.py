@@ -11,10 +11,12 @@ import gevent
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from app.errors import Conflict
 from app.sessions import answers as answers_module
 from app.sessions.answers import MAX_AGE, AnswerStore, Claim, KeptAnswer, KeyInUse, KeyReused
 from app.sessions.database import open_database
 from app.sessions.store import SessionStore
+from tests.sessions.scene import turn
 
 ANSWER = KeptAnswer({"Content-Type": "text/event-stream", "x-openclaw-run-id": "r"}, b"data: \x00\xff\n\n")
 
@@ -51,6 +53,17 @@ def claimed(store: AnswerStore, key: str = "k", request: str = "r") -> Claim:
     claim = store.claim(key, request)
     assert isinstance(claim, Claim)
     return claim
+
+
+def test_an_answer_is_stored_with_its_turn_or_not_at_all(store: SessionStore) -> None:
+    """Where another process has answered the key meanwhile, what was done for it here leaves nothing behind."""
+    claim = claimed(store.answers)
+    store.record(turn(key="once"), answer=claim.record(ANSWER))
+    with pytest.raises(Conflict):
+        store.record(turn(key="twice"), answer=claim.record(ANSWER))
+    claim.free()
+    assert store.answers.claim("k", "r") == ANSWER
+    assert (store.info("once") is not None, store.info("twice")) == (True, None)
 
 
 def count(path: Path) -> int:

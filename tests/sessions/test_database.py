@@ -137,9 +137,20 @@ def test_a_locked_database_is_not_called_damaged(path: Path, monkeypatch: pytest
     assert "damaged" not in message
 
 
-def test_a_writer_in_between_is_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A start that meets another process's write lock past its patience says so."""
+def test_a_writer_does_not_stop_a_start(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing is to be migrated, a start or a reload waits for no lock of another process."""
     written(path)
+    monkeypatch.setattr(database, "BUSY_TIMEOUT", 0.05)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    open_database(f"sqlite:///{path}").dispose()
+    other.execute("ROLLBACK")
+    other.close()
+
+
+def test_a_writer_in_between_is_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A migration that meets another process's write lock past its patience says so."""
+    path.touch()
     monkeypatch.setattr(database, "BUSY_TIMEOUT", 0.05)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

@@ -12,8 +12,10 @@ import gevent
 import pytest
 from gevent.event import AsyncResult
 from sqlalchemy import Connection, Engine, event, text
-from sqlalchemy.exc import OperationalError, StatementError
+from sqlalchemy.exc import StatementError
 
+from app.errors import StorageUnavailable
+from app.sessions import database
 from app.sessions import journal as journal_module
 from app.sessions.database import open_database
 from app.sessions.journal import Job, Journal
@@ -125,16 +127,96 @@ def test_another_processs_write_lock_does_not_stall_the_hub(
 
 def test_a_lock_that_is_never_released_fails_the_jobs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the time to wait every job of the commit gets the error, and the next commit works."""
-    monkeypatch.setattr("app.sessions.database.BUSY_TIMEOUT", 0.05)
-    journal = Journal(open_database(f"sqlite:///{path}"))
+    monkeypatch.setattr(database, "BUSY_TIMEOUT", 0.05)
+    journal = Journal(open_database(f"sqlite:///{path}"), patience=0.1)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     results = [journal.submit(lambda connection: 1) for _ in range(3)]
-    assert [outcome(result) for result in results] == [OperationalError] * 3
+    assert [outcome(result) for result in results] == [StorageUnavailable] * 3
     other.execute("ROLLBACK")
     other.close()
     assert get(journal.submit(lambda connection: 1)) == 1
     journal.close()
+
+
+def test_reads_go_on_while_another_process_holds_the_lock(
+    journal: Journal, path: Path, lines: Callable[[], list[Any]]
+) -> None:
+    """They see what is committed, and wait for no lock of a writer's, nor for writes that do."""
+    get(journal.submit(adds("a")))
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    waiting = journal.submit(adds("b"))
+    gevent.sleep(0)
+    seen = journal.read(lambda connection: connection.execute(text("SELECT line FROM lines")).scalars().all())
+    assert (seen, waiting.ready()) == (["a"], False)
+    other.execute("ROLLBACK")
+    other.close()
+    assert get(waiting) == "b"
+
+
+def test_a_read_sees_what_was_committed_before(journal: Journal, lines: Callable[[], list[Any]]) -> None:
+    """Whoever was told that something is stored finds it."""
+    for number in range(50):
+        get(journal.submit(adds(number)))
+        found = journal.read(lambda connection: connection.execute(text("SELECT max(line) FROM lines")).scalar_one())
+        assert found == number
+
+
+def test_who_only_reads_can_not_write(journal: Journal, lines: Callable[[], list[Any]]) -> None:
+    """A write that is taken for a read fails, instead of waiting for locks where nothing should."""
+    with pytest.raises(StorageUnavailable):
+        journal.read(adds("a"))
+    assert lines() == []
+
+
+def test_what_is_too_large_for_a_full_disk_fails_alone(engine: Engine) -> None:
+    """Those that shared its commit, and fit, are stored all the same."""
+    journal = Journal(engine, patience=1.0)
+    get(journal.submit(lambda connection: connection.execute(text("CREATE TABLE lines (line)"))))
+    pages = get(journal.submit(lambda connection: connection.execute(text("PRAGMA page_count")).scalar_one()))
+    limit = f"PRAGMA max_page_count={pages + 3}"
+    # Of a connection: those that are made later meet the same disk.
+    event.listen(engine, "connect", lambda connection, _: connection.execute(limit))
+    get(journal.submit(lambda connection: connection.execute(text(limit)).scalar_one()))
+    results = [journal.submit(adds(line)) for line in ("before", "x" * 1_000_000, "after")]
+    assert [outcome(result) for result in results] == ["before", StorageUnavailable, "after"]
+    journal.close()
+
+
+def test_it_heals_by_itself(journal: Journal, lines: Callable[[], list[Any]], path: Path) -> None:
+    """Without anybody who writes: what fails is asked again and again."""
+    away = path.with_name("away")
+    path.rename(away)
+    with pytest.raises(StorageUnavailable):
+        journal.read(lambda connection: 1)
+    assert journal.failing == "the database file is gone"
+    with pytest.raises(StorageUnavailable):
+        journal.run(adds("refused at once"))
+    away.rename(path)
+    with gevent.Timeout(10):
+        while journal.failing:
+            gevent.sleep(0.01)
+    assert lines() == []
+
+
+def test_how_much_may_wait(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond that a job is refused, whatever happens to the others."""
+    monkeypatch.setattr(journal_module, "MAX_WAITING", 2)
+    journal = Journal(engine)
+    results = [journal.submit(lambda connection: 1) for _ in range(3)]
+    assert [outcome(result) for result in results] == [1, 1, StorageUnavailable]
+    journal.close()
+
+
+def test_a_close_does_not_wait_for_a_database_that_fails(engine: Engine, path: Path) -> None:
+    """It is tried once more, then whoever waits is told."""
+    journal = Journal(engine, patience=3600)
+    path.unlink()
+    result = journal.submit(lambda connection: 1)
+    with gevent.Timeout(10):
+        journal.close()
+    assert outcome(result) is StorageUnavailable
 
 
 def test_a_full_disk_acknowledges_nothing_that_is_lost(journal: Journal, lines: Callable[[], list[Any]]) -> None:

@@ -7,6 +7,7 @@ import http.client
 import json
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import click
 
@@ -67,7 +68,8 @@ def running(installation: Installation) -> Iterator[Finding]:
         return
     if status["failing"]:
         remedy = "its log says more: `.venv/bin/python -m app logs`"
-        yield Finding("gateway", FAIL, f"{url} does not serve well ({', '.join(status['failing'])}); {remedy}")
+        failing = ", ".join(_why(name, status) for name in status["failing"])
+        yield Finding("gateway", FAIL, f"{url} does not serve well ({failing}); {remedy}")
     if status["runtimeVersion"] != VERSION:
         text = f"{url} is version {status['runtimeVersion']}, installed is {VERSION}: restart it"
         yield Finding("gateway", WARN, text)
@@ -78,6 +80,11 @@ def running(installation: Installation) -> Iterator[Finding]:
     for model, each in status["modelsSetAside"].items():
         yield Finding("gateway", WARN, f"{model} is asked last for {each['seconds']} s: {each['reason']}")
     yield Finding("gateway", OK, f"{url} answers, version {status['runtimeVersion']}, pid {status['pid']}")
+
+
+def _why(name: str, status: dict[str, Any]) -> str:
+    reason = status.get(name)
+    return f"{name}: {reason}" if isinstance(reason, str) else name
 
 
 def _is_gateway(gateway: Gateway) -> bool:

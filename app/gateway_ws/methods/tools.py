@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any
@@ -17,11 +18,13 @@ from app.agents.tools.toolbox import Toolbox
 from app.agents.turn import Turn
 from app.auth import ADMIN, READ, WRITE
 from app.config.settings import Agent, ModelChoice, Tools
-from app.errors import GatewayError, InvalidRequest, Overloaded
+from app.errors import GatewayError, InvalidRequest, Overloaded, StorageUnavailable
 from app.gateway_ws.method import Call, Method
 from app.gateway_ws.params import Flag, Ignored, Object, Text, params
 from app.gateway_ws.session_keys import MAIN_KEY, agent_of, resolve
 from app.sessions.answers import Claim, KeptAnswer, KeyInUse, KeyReused
+
+log = logging.getLogger("gateway.ws")
 
 # Tools that one notice names.
 MOST_NAMED = 50
@@ -180,7 +183,11 @@ def _result(toolbox: Toolbox, invocation: Invocation, name: str, claim: Claim | 
         else:
             result["error"] = {"code": outcome.fault, "message": outcome.text}
         if claim is not None and invocation.begun:
-            claim.keep(KeptAnswer({}, orjson.dumps(result)))
+            try:
+                claim.keep(KeptAnswer({}, orjson.dumps(result)))
+            except StorageUnavailable as fault:
+                # It is done: who is told otherwise would ask for it again.
+                log.warning("the result of %s is not kept for its idempotencyKey: %s", name, fault.message)
         return result
     except GatewayError as error:
         return error

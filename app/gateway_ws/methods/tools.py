@@ -20,7 +20,8 @@ from app.config.settings import Agent, ModelChoice, Tools
 from app.errors import GatewayError, InvalidRequest, Overloaded
 from app.gateway_ws.method import Call, Method
 from app.gateway_ws.params import Flag, Ignored, Object, Text, params
-from app.gateway_ws.session_keys import MAIN_KEY, agent_of, resolve
+from app.gateway_ws.session_keys import agent_of, resolve
+from app.sessions import keys
 from app.sessions.answers import Claim, KeptAnswer, KeyInUse, KeyReused
 
 # Tools that one notice names.
@@ -81,7 +82,7 @@ def _group(id: str, label: str, tools: Iterable[Tool], server: str | None = None
 def _effective(call: Call) -> dict[str, Any]:
     """What a run of this caller would be offered in the session, and why other tools are not."""
     services, asked = call.plane.services, call.params
-    agent, key = resolve(services.live.current, asked["sessionKey"], asked.get("agentId"))
+    agent, key = resolve(services.live.current, call.reach, asked["sessionKey"], asked.get("agentId"))
     toolbox, turn = services.toolbox, _turn(call, agent, key)
     own, of_servers = [], []
     for tool in toolbox.offer(turn).tools.values():
@@ -136,7 +137,8 @@ def _risk(tool: Tool) -> str:
 def _invoke(call: Call) -> dict[str, Any]:
     """Run one tool. What is done with an ``idempotencyKey`` is done once: sent again, it gets the same result."""
     services, asked = call.plane.services, call.params
-    agent, key = resolve(services.live.current, asked.get("sessionKey", MAIN_KEY), asked.get("agentId"))
+    key = asked.get("sessionKey", keys.MAIN)
+    agent, key = resolve(services.live.current, call.reach, key, asked.get("agentId"))
     name, arguments = asked["name"], asked.get("args", {})
     claim = _claim(call, [name, arguments, key])
     if isinstance(claim, KeptAnswer):

@@ -115,6 +115,10 @@ class Toolbox:
             return {}
         return {name: state for name, state in self.states().items() if state != "ready"}
 
+    def refused(self, agent: Agent) -> dict[str, tuple[str, ...]]:
+        """By MCP server of which the agent may use tools, those that can't be offered, and why."""
+        return self._mcp.refused() if self._in_force(agent)[1].may_allow_mcp else {}
+
     def server_of(self, tool: Tool) -> str | None:
         """The MCP server that the tool is of."""
         # A server's name may hold two underscores itself.

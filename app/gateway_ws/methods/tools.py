@@ -11,6 +11,7 @@ import orjson
 
 from app.agents.invocation import Invocation
 from app.agents.registry import may_be_chosen
+from app.agents.tools.mcp.wire import cut
 from app.agents.tools.policy import GROUPS, Policy, Refusal
 from app.agents.tools.tool import Tool
 from app.agents.tools.toolbox import Toolbox
@@ -24,8 +25,9 @@ from app.gateway_ws.session_keys import agent_of, resolve
 from app.sessions import keys
 from app.sessions.answers import Claim, KeptAnswer, KeyInUse, KeyReused
 
-# Tools that one notice names.
+# Tools that one notice names, and characters of one that an MCP server has a say in.
 MOST_NAMED = 50
+MAX_NOTICE = 1000
 
 # Those of the gateway's profiles that the published schema knows.
 _PROFILES = {id: Policy(Tools(profile=id), Tools()) for id in ("minimal", "coding", "full")}
@@ -120,6 +122,9 @@ def _notices(toolbox: Toolbox, turn: Turn) -> list[dict[str, Any]]:
         states = (f"{name} ({state.partition(':')[0]})" for name, state in unready.items())
         message = f"MCP servers that are not ready: {', '.join(states)}"
         notices.append({"id": "mcp", "severity": "warning", "message": message, "servers": list(unready)})
+    for name, refused in toolbox.refused(turn.agent).items():
+        message = cut(f"tools of MCP server {name} that can't be offered: {'; '.join(refused)}", MAX_NOTICE)
+        notices.append({"id": f"mcp:{name}", "severity": "warning", "message": message, "servers": [name]})
     return notices
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from app.agents.tools.policy import GROUPS
 from tests.agents.tools.mcp.scene import script
+from tests.conftest import StartGateway
 from tests.gateway_ws.client import Client, Refused, connected
 from tests.gateway_ws.contract import check_result
 from tests.live.gateway import Gateway, config_for, wait_until
@@ -98,6 +99,22 @@ def test_what_a_session_is_offered(client: Client) -> None:
     [notice] = effective["notices"]
     assert (notice["id"], notice["servers"]) == ("mcp", ["down"])
     assert "down (failed)" in notice["message"]
+
+
+def test_a_bad_tool_of_a_server_is_named(start_gateway: StartGateway) -> None:
+    """With what is wrong with it, beside the others of its server, which are offered."""
+    gateway = start_gateway(mcp={"servers": {"b": script("raw", "broken")}}, tools={"profile": "full"})
+    with connected(gateway) as client:
+
+        def told() -> dict[str, Any]:
+            effective = call(client, "tools.effective", sessionKey="main")
+            return effective if "b__after" in tools_of(effective) else {}
+
+        wait_until(told, "the server has told its tools", 60)
+        assert "b__typeless" not in tools_of(told())
+        [notice] = told()["notices"]
+        assert (notice["id"], notice["servers"]) == ("mcp:b", ["b"])
+        assert "'typeless'" in notice["message"]
 
 
 def test_why_a_session_is_not_offered_more(client: Client) -> None:

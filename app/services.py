@@ -65,8 +65,10 @@ class Services:
         now = time.monotonic()
         aside = self.catalogue.standing.set_aside()
         refused = [str(fault) for fault in self._watcher.refused] if self._watcher is not None else []
+        left_out = self.toolbox.refused()
         return {
             **({"configRefused": refused} if refused else {}),
+            **({"mcpToolsLeftOut": left_out} if left_out else {}),
             "modelsSetAside": {
                 model: {"seconds": round(each.until - now), "reason": each.reason} for model, each in aside.items()
             },

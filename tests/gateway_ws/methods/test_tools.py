@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,7 @@ from tests.agents.tools.mcp.scene import script
 from tests.conftest import StartGateway
 from tests.gateway_ws.client import Client, Refused, connected
 from tests.gateway_ws.contract import check_result
-from tests.live.gateway import Gateway, config_for, wait_until
+from tests.live.gateway import ROOT, TOKEN, Gateway, config_for, wait_until
 from tests.scripted import ScriptedProvider
 
 CORE = {name for group in GROUPS.values() for name in group if "*" not in name}
@@ -102,7 +105,7 @@ def test_what_a_session_is_offered(client: Client) -> None:
 
 
 def test_a_bad_tool_of_a_server_is_named(start_gateway: StartGateway) -> None:
-    """With what is wrong with it, beside the others of its server, which are offered."""
+    """With what is wrong with it, to clients and by doctor; the others of its server are offered."""
     gateway = start_gateway(mcp={"servers": {"b": script("raw", "broken")}}, tools={"profile": "full"})
     with connected(gateway) as client:
 
@@ -115,6 +118,12 @@ def test_a_bad_tool_of_a_server_is_named(start_gateway: StartGateway) -> None:
         [notice] = told()["notices"]
         assert (notice["id"], notice["servers"]) == ("mcp:b", ["b"])
         assert "'typeless'" in notice["message"]
+        assert "typeless" in str(client.call("status")["mcpToolsLeftOut"]["b"])
+    environment = {**os.environ, "OPENCLAW_STATE_DIR": str(gateway.state_dir)}
+    command = [sys.executable, "-m", "app", "doctor", "--url", gateway.url, "--token", TOKEN]
+    doctor = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert "MCP server b can't be offered" in doctor.stdout
+    assert "'typeless'" in doctor.stdout
 
 
 def test_why_a_session_is_not_offered_more(client: Client) -> None:

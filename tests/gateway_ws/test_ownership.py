@@ -165,6 +165,16 @@ def test_no_other_name_of_a_session_is_a_way_in(as_user: As, name: str) -> None:
         assert refusal.value.code == "FORBIDDEN", method
 
 
+def test_labels_are_ones_own(as_user: As) -> None:
+    """What another has called a session is neither told nor in the way; one's own twice is still refused."""
+    for user in ("hal", "ida"):
+        client = as_user(user, READ, WRITE)
+        assert client.call("sessions.create", {"key": "a", "label": "plans"})["entry"]["label"] == "plans"
+        assert client.call("sessions.resolve", {"label": "plans"})["key"] == f"agent:main:openai-user:{user}/a"
+        with pytest.raises(Refused, match=f"{user}/a"):
+            client.call("sessions.patch", {"key": "b", "label": "plans"})
+
+
 def test_bare_keys_are_ones_own(as_user: As, provider: ScriptedProvider) -> None:
     """``main`` and every bare key mean a session of the caller's own, as what is written under them shows."""
     ann, bob = as_user("ann", READ, WRITE), as_user("bob", READ, WRITE, ADMIN)

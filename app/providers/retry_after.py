@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from math import ceil
 
-# Whatever the provider says, nobody is asked to wait longer.
-MOST = timedelta(days=1)
+# Seconds. However many the provider says, nobody is asked to wait longer.
+MOST = 86_400
 
 _SECONDS = re.compile(r"[0-9]{1,20}")
 # The three forms of RFC 9110 section 5.6.7.
@@ -21,25 +21,24 @@ _DATE = re.compile(
 
 
 def retry_after(value: str | None) -> str | None:
-    """A provider's ``Retry-After`` as it may go on: seconds, or a date, of at most a day; None for anything else."""
+    """A provider's ``Retry-After`` as it may go on: seconds, ``MOST`` at most, or a date; None for anything else."""
     value = (value or "").strip()
     if _SECONDS.fullmatch(value):
-        return str(min(int(value), int(MOST.total_seconds())))
+        return str(min(int(value), MOST))
     if not _DATE.fullmatch(value):
         return None
     try:
-        when = parsedate_to_datetime(value).replace(tzinfo=UTC)
+        return format_datetime(parsedate_to_datetime(value).replace(tzinfo=UTC), usegmt=True)
     except ValueError:
         return None
-    return format_datetime(min(when, datetime.now(UTC).replace(microsecond=0) + MOST), usegmt=True)
 
 
 def seconds_until(value: str) -> int | None:
-    """The same in whole seconds from now."""
+    """The same in whole seconds from now, ``MOST`` at most."""
     when = retry_after(value)
     if when is None:
         return None
     if when.isdecimal():
         return int(when)
     left = parsedate_to_datetime(when) - datetime.now(UTC)
-    return max(0, ceil(left.total_seconds()))
+    return min(max(0, ceil(left.total_seconds())), MOST)

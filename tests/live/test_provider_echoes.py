@@ -67,7 +67,7 @@ def test_no_api_tells_a_part_of_the_key(keyed: Gateway, provider: ScriptedProvid
 
 
 def test_retry_after_goes_on_as_http_knows_it(keyed: Gateway, provider: ScriptedProvider) -> None:
-    """Seconds and dates, for a day at most; anything else, a key among it, is left out."""
+    """Seconds, of a day at most, and dates; anything else, a key among it, is left out."""
     for value, passed in {
         "7": "7",
         "9999999": "86400",

@@ -38,7 +38,14 @@ def armed(tmp_path_factory: pytest.TempPathFactory, _shared_provider: ScriptedPr
     config["agents"]["list"] = [{"id": id, "model": "scripted/m", "tools": tools} for id, tools in policies.items()]
     gateway = Gateway(tmp_path_factory.mktemp("armed") / "state", config)
     try:
-        yield gateway.wait_until_up()
+        with connected(gateway.wait_until_up()) as client:
+
+            def ready() -> bool:
+                return "u__add" in tools_of(call(client, "tools.effective", sessionKey="main"))
+
+            # Runs begin without a server that takes longer than they wait for it, as on a busy machine.
+            wait_until(ready, "the server has told its tools", 60)
+        yield gateway
     finally:
         gateway.stop()
 

@@ -68,9 +68,11 @@ class Services:
         now = time.monotonic()
         aside = self.catalogue.standing.set_aside()
         refused = [str(fault) for fault in self._watcher.refused] if self._watcher is not None else []
+        left_out = self.toolbox.refused()
         return {
             **({"configRefused": refused} if refused else {}),
             **({"storage": self.sessions.failing} if self.sessions.failing is not None else {}),
+            **({"mcpToolsLeftOut": left_out} if left_out else {}),
             "modelsSetAside": {
                 model: {"seconds": round(each.until - now), "reason": each.reason} for model, each in aside.items()
             },

@@ -31,12 +31,15 @@ def _bearer_secret(request: Request) -> bytes | None:
         return secret.encode("utf-8", "surrogatepass")
 
 
-def _text(value: str) -> str:
-    """A WSGI header's value as its sender wrote it, if that was UTF-8."""
+def _text(name: str, value: str) -> str:
+    """A WSGI header's value as its sender wrote it. Raises InvalidRequest.
+
+    Of two encodings one would be a guess, and two users might be one.
+    """
     try:
         return value.encode("latin-1").decode("utf-8")
     except UnicodeError:
-        return value
+        raise InvalidRequest(f"the header {name} is not UTF-8") from None
 
 
 def _requested_scopes(request: Request) -> frozenset[str]:
@@ -106,7 +109,7 @@ class Authenticator:
         header = proxy.user_header.lower()
         if header in request.repeated:
             raise InvalidRequest(f"the header {header} is given twice")
-        user = _text(request.headers[header].strip(_SPACE))
+        user = _text(header, request.headers[header].strip(_SPACE))
         if proxy.allow_users and user not in proxy.allow_users:
             raise Forbidden("this user is not on gateway.auth.trustedProxy.allowUsers")
         # never local: even where the proxy sends no forwarded header, its user is somewhere else

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -15,6 +16,14 @@ logger = logging.getLogger("gateway.auth")
 _LOOPBACK = "127.0.0.1"
 _LONGEST_ADDRESS = 64
 _MOST_WARNINGS = 256
+_UNKNOWN = "unknown"
+
+# One ``name=value`` of a Forwarded header, and what stands behind it.
+_PAIR = re.compile(
+    r"""[ \t]*([!#$%&'*+.^_`|~0-9a-z-]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s",;]*))[ \t]*([;,]|\Z)""",
+    re.IGNORECASE | re.ASCII,
+)
+_ESCAPED = re.compile(r"\\(.)")
 
 
 @lru_cache(maxsize=1024)
@@ -34,13 +43,42 @@ def parse_address(text: str) -> IPv4Address | IPv6Address | None:
 
 
 def _hop(text: str) -> IPv4Address | IPv6Address | None:
-    """One entry of X-Forwarded-For; some proxies add the port."""
+    """One entry of X-Forwarded-For or Forwarded; some proxies add the port."""
     text = text.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
         text = text.partition(":")[0]
     return parse_address(text)
+
+
+def _forwarded_hops(header: str) -> list[str]:
+    """What ``for`` says in each element of a Forwarded header (RFC 7239); one that tells nothing for a malformed one.
+
+    The beginning may be the client's invention, and a quote that it opens there must not swallow what a proxy added.
+    """
+    hops, pairs, at, end = [], {}, 0, ";"
+    while end:
+        pair = _PAIR.match(header, at)
+        if pair is None or pair[1].lower() in pairs:
+            return [_UNKNOWN]
+        name, quoted, plain, end = pair.groups()
+        pairs[name.lower()] = _ESCAPED.sub(r"\1", quoted) if quoted is not None else plain
+        at = pair.end()
+        if end != ";":
+            hops.append(pairs.get("for", _UNKNOWN))
+            pairs = {}
+    return hops
+
+
+def _chains(headers: Mapping[str, str]) -> Iterator[list[str]]:
+    """What each of the proxies' headers says of the hops, the client first. A header that came twice was joined."""
+    if chain := headers.get("x-forwarded-for"):
+        yield chain.split(",")
+    if forwarded := headers.get("forwarded"):
+        yield _forwarded_hops(forwarded)
+    if real := headers.get("x-real-ip"):
+        yield [real]
 
 
 def _is_forwarded(request: Request) -> bool:
@@ -95,7 +133,7 @@ class Proxies:
         forwarded = _is_forwarded(request)
         if forwarded:
             if trusted:
-                client = self._origin(request.headers.get("x-forwarded-for", "")) or client
+                client = self._origin(request.headers) or client
             else:
                 self._warn(client)
         return Client(client, loopback, trusted, forwarded)
@@ -103,14 +141,25 @@ class Proxies:
     def _trusts(self, address: IPv4Address | IPv6Address | None) -> bool:
         return address is not None and any(address in network for network in self._trusted)
 
-    def _origin(self, chain: str) -> str | None:
+    def _origin(self, headers: Mapping[str, str]) -> str | None:
+        """The client as far as proxies tell of it; None where they don't, or where their headers contradict.
+
+        A proxy sets the header that it knows and may pass on another as the client invented it: which one that is can't
+        be told, so that neither is believed.
+        """
+        found = {self._farthest(chain) for chain in _chains(headers)}
+        # A proxy behind another may name that one in X-Real-IP.
+        told = {client for client in found if not self._trusts(client)} or found
+        return str(*told) if len(told) == 1 and None not in told else None
+
+    def _farthest(self, chain: Sequence[str]) -> IPv4Address | IPv6Address | None:
         """The rightmost address that is no trusted proxy; all before it may be the client's invention."""
         client = None
-        for entry in reversed(chain.split(",")):
+        for entry in reversed(chain):
             client = _hop(entry)
-            if client is None or not self._trusts(client):
+            if not self._trusts(client):
                 break
-        return None if client is None else str(client)
+        return client
 
     def _warn(self, peer: str) -> None:
         """Say it once a peer, and no more once many peers have been named: strangers must not fill the log."""

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from app.config.reading import FileState
 from app.config.secrecy import is_secret
+from app.config.secret_forms import secret_places
 
 KeyPath = tuple[str | int, ...]
 
@@ -234,6 +235,8 @@ def shown(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
+        if secret_places(value):
+            return "text that may hold a secret"
         head, url, _ = value.partition("://")
         text = f"{head}://…" if url else value
         quoted = json.dumps(text if len(text) <= 60 else f"{text[:60]}…", ensure_ascii=False)

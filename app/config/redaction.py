@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat
 from typing import Any
 
 from app.config.faults import ConfigError, Fault, KeyPath, dotted
-from app.config.secrecy import is_guarded, is_reference, is_url_with_secret, looks_secret
+from app.config.secrecy import is_guarded, is_reference, looks_secret
+from app.config.secret_forms import hidden, secret_arguments, secret_places
 from app.config.syntax import FILE_NAME, Edit, Item, Node, Tree, parse, read_tree, replaced
 
 REDACTED = "__OPENCLAW_REDACTED__"
@@ -72,17 +73,15 @@ def restored(text: str, stored: str | None) -> str:
 def _secrets(node: Node, path: KeyPath = (), guarded: bool = False) -> Iterator[tuple[KeyPath, Node]]:
     """Every scalar that holds a secret. guarded: one may stand at this very path."""
     if node.items is None:
-        if _is_literal(node.value) and (guarded or (isinstance(node.value, str) and is_url_with_secret(node.value))):
+        if _is_literal(node.value) and (guarded or (isinstance(node.value, str) and secret_places(node.value))):
             yield path, node
         return
     if guarded and _is_source(node):
         return
-    before: Item | None = None
-    for item in node.items:
+    arguments = _secret_arguments(node.items) if node.is_array else frozenset()
+    for position, item in enumerate(node.items):
         here = (*path, item.key)
-        after_flag = node.is_array and _is_secret_argument(before, item)
-        yield from _secrets(item.node, here, guarded or after_flag or is_guarded(here))
-        before = item
+        yield from _secrets(item.node, here, guarded or position in arguments or is_guarded(here))
 
 
 def _is_literal(value: Any) -> bool:
@@ -97,13 +96,11 @@ def _is_source(node: Node) -> bool:
     return known and source is not None and source.value in _REFERENCE_SOURCES
 
 
-def _is_secret_argument(before: Item | None, item: Item) -> bool:
-    """Whether an entry of a list is a command's ``--token=x``, or what follows ``--token``."""
-    flag, equals, _ = str(item.node.value).partition("=")
-    if equals and flag.startswith("-"):
-        return looks_secret(flag)
-    flag = str(before.node.value) if before else ""
-    return flag.startswith("-") and "=" not in flag and looks_secret(flag)
+def _secret_arguments(items: Sequence[Item]) -> frozenset[int]:
+    """Which entries of a list would be secrets among a command's arguments."""
+    values = ["" if item.node.items is not None else str(item.node.value) for item in items]
+    given = secret_arguments(values)
+    return frozenset(each.argument for each in given if not is_reference(values[each.argument][slice(*each.place)]))
 
 
 def _comment_redactor(tree: Tree) -> Callable[[str], str]:
@@ -127,7 +124,8 @@ def _comment_redactor(tree: Tree) -> Callable[[str], str]:
             body = REDACTED
         elif anywhere:
             body = anywhere.sub(REDACTED, body)
-        return comment[:2] + _IN_COMMENT.sub(_hide_setting, body) + comment[end:]
+        body = _IN_COMMENT.sub(_hide_setting, body)
+        return comment[:2] + hidden(body, secret_places(body), REDACTED) + comment[end:]
 
     return redact
 

@@ -17,8 +17,7 @@ _SECRET_FIELD = re.compile(
 # ``${NAME}``, or ``$${NAME}`` for that very text. Only capitals: ``${name}`` is JavaScript in somebody's prompt.
 VARIABLE = re.compile(r"(\$?)\$\{([A-Z_][A-Z0-9_]*)\}")
 _REFERENCE = re.compile(r"\$\{[A-Z_][A-Z0-9_]*\}\Z")
-_URL = re.compile(r"[a-z][a-z0-9+.-]*://([^\s/?#]*)([^#]*)", re.IGNORECASE)
-_SECRET_PARAMETER = re.compile(r"auth|key|pass|secret|sig|token", re.IGNORECASE)
+SECRET_PARAMETER = re.compile(r"auth|key|pass|secret|sig|token", re.IGNORECASE)
 _SECRET_NAME = re.compile(r"authorization|cookie|key|password|secret|token", re.IGNORECASE)
 
 
@@ -45,15 +44,6 @@ def is_guarded(path: Sequence[str | int]) -> bool:
 def is_reference(text: str) -> bool:
     """Whether a text is ``${NAME}`` and no more, so that the secret isn't in it."""
     return bool(_REFERENCE.match(text))
-
-
-def is_url_with_secret(text: str) -> bool:
-    """Whether a text is a URL with user information, or with a parameter whose name looks secret."""
-    url = _URL.match(text)
-    if not url:
-        return False
-    parameters = (parameter.partition("=") for parameter in re.split("[?&]", url[2])[1:])
-    return "@" in url[1] or any(value and _SECRET_PARAMETER.search(name) for name, _, value in parameters)
 
 
 def literal_secrets(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:

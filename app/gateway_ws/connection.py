@@ -21,6 +21,7 @@ from app.gateway_ws.params import load
 from app.gateway_ws.transport import POLICY, Closed, Socket
 from app.http.fields import first_fault
 from app.ids import new_uuid
+from app.sessions.ownership import Reach
 
 if TYPE_CHECKING:
     from app.gateway_ws.plane import ControlPlane
@@ -91,6 +92,11 @@ class Connection:
         return self.greeting.may if self.greeting is not None else frozenset()
 
     @property
+    def reach(self) -> Reach:
+        assert self.greeting is not None
+        return self.greeting.reach
+
+    @property
     def client(self) -> dict[str, Any]:
         return self.greeting.client if self.greeting is not None else {}
 
@@ -103,6 +109,15 @@ class Connection:
     def reads(self) -> bool:
         """Whether it may hear what happens."""
         return self.greeting is not None and READ in self.greeting.may
+
+    def hears(self, owner: str | None) -> bool:
+        """Whether it may hear what happens in a session of this owner, see ``keys.owner``."""
+        greeting = self.greeting
+        return greeting is not None and READ in greeting.may and greeting.reach.owner in (None, owner)
+
+    def watches(self, key: str, owner: str | None) -> bool:
+        """The same where it hears only what it subscribed to."""
+        return (self.watches_sessions or key in self.watched_keys) and self.hears(owner)
 
     def require(self, scope: str) -> None:
         """Raise Forbidden unless the client asked for ``scope`` and may have it."""

@@ -23,6 +23,7 @@ from app.errors import (
 )
 from app.gateway_ws.params import Text, load, params
 from app.http.fields import first_fault
+from app.providers.retry_after import seconds_until
 
 # What a response says where its request has no id that could be read.
 NO_ID = "invalid"
@@ -108,8 +109,8 @@ def shape(error: GatewayError) -> dict[str, Any]:
         told["details"] = error.details
     if told["code"] == "UNAVAILABLE":
         told["retryable"] = getattr(error, "retryable", True)
-    if (seconds := error.headers.get("Retry-After")) is not None:
-        told["retryAfterMs"] = int(seconds) * 1000
+    if (seconds := seconds_until(error.headers.get("Retry-After", ""))) is not None:
+        told["retryAfterMs"] = seconds * 1000
     return told
 
 

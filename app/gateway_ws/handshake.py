@@ -20,6 +20,7 @@ from app.gateway_ws.times import ms
 from app.gateway_ws.transport import POLICY, PROTOCOL_ERROR
 from app.http.entry import Entry
 from app.http.fields import first_fault
+from app.sessions.ownership import Reach
 
 # Versions of the protocol that are spoken here.
 OLDEST, NEWEST = 3, 4
@@ -76,13 +77,18 @@ _CONNECT = params(
 
 
 class Greeting(NamedTuple):
-    """A client that was let in. scopes: those that it asked for and may have, included ones not spelled out."""
+    """A client that was let in.
+
+    scopes: those that it asked for and may have, included ones not spelled out; they are in ``may``. reach: which
+    sessions it may see, hear and write to.
+    """
 
     protocol: int
     client: dict[str, Any]
     caller: Caller
     scopes: tuple[str, ...]
     may: frozenset[str]
+    reach: Reach
     device_id: str | None
 
 
@@ -121,7 +127,8 @@ def greet(frame: RequestFrame, nonce: str, seen: Request, entry: Entry, auth: Au
     wanted = asked.get("scopes", ())
     scopes = tuple(name for name in dict.fromkeys(wanted) if name in caller.scopes)
     device_id = asked["device"]["id"] if "device" in asked else None
-    return Greeting(protocol, asked["client"], caller, scopes, granted(scopes) & ALL_SCOPES, device_id)
+    may = granted(scopes) & ALL_SCOPES
+    return Greeting(protocol, asked["client"], caller, scopes, may, Reach.of(caller, may), device_id)
 
 
 def _protocol(asked: dict[str, Any]) -> int:

@@ -20,6 +20,7 @@ from app.gateway_ws.session_rows import sessions_path
 from app.gateway_ws.times import ms
 from app.services import Services
 from app.sessions.overview import AgentSessions, Recent
+from app.sessions.ownership import Reach
 
 log = logging.getLogger("gateway.ws")
 
@@ -73,6 +74,14 @@ class Health:
             ],
             "sessions": listed(path, counted.values()),
         }
+
+    @staticmethod
+    def within(payload: dict[str, Any], reach: Reach) -> dict[str, Any]:
+        """The payload for one of those who may read: whose reach is limited is told of no sessions here."""
+        if not reach.is_limited:
+            return payload
+        none = listed(payload["sessions"]["path"], [])
+        return {**payload, "sessions": none, "agents": [{**agent, "sessions": none} for agent in payload["agents"]]}
 
     def sessions(self) -> Mapping[str, AgentSessions]:
         """By agent id, also of agents that are not configured any more. At most ``FRESH`` seconds old.

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from marshmallow import Schema
 
+from app.sessions.ownership import Reach
+
 if TYPE_CHECKING:
     from app.gateway_ws.connection import Connection
     from app.gateway_ws.plane import ControlPlane
@@ -24,6 +26,11 @@ class Call(NamedTuple):
     connection: Connection
     id: str
     params: dict[str, Any]
+
+    @property
+    def reach(self) -> Reach:
+        """Which sessions the caller may see, hear and write to."""
+        return self.connection.reach
 
 
 @dataclass(frozen=True, slots=True)

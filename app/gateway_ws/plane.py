@@ -24,11 +24,11 @@ from app.gateway_ws.messages import shown
 from app.gateway_ws.method import Method
 from app.gateway_ws.presence import Presence
 from app.gateway_ws.run_feed import RunFeed
-from app.gateway_ws.session_keys import MAIN_KEY, main_session
 from app.gateway_ws.times import ms
 from app.gateway_ws.transport import NORMAL, POLICY, RESTART, Socket
 from app.http.entry import Entry
 from app.services import Services
+from app.sessions import keys
 from app.sessions.changes import TURN, Change
 from app.version import VERSION
 
@@ -151,15 +151,15 @@ class ControlPlane:
             "uptimeMs": ms(time.time() - self.services.started),
             "sessionDefaults": {
                 "defaultAgentId": settings.default_agent,
-                "mainKey": MAIN_KEY,
-                "mainSessionKey": main_session(settings.default_agent),
+                "mainKey": keys.MAIN,
+                "mainSessionKey": keys.main(settings.default_agent, connection.reach.identity),
             },
             "authMode": settings.gateway.auth.mode,
         }
         if connection.reads:
             snapshot |= {
-                "presence": self.presence.entries(),
-                "health": health,
+                "presence": self.presence.entries(connection.reach),
+                "health": self.health.within(health, connection.reach),
                 "configPath": str(settings.path),
                 "stateDir": str(settings.state_dir),
             }
@@ -179,11 +179,22 @@ class ControlPlane:
 
     # Events.
 
-    def broadcast(self, name: str, payload: Any, *, versions: bool = False) -> None:
-        """Send an event to all who may read. Never waits."""
+    def broadcast(self, name: str, payload: Any) -> None:
+        """Send an event that says nothing of sessions to all who may read. Never waits."""
         hearing = [each for each in self.connections if each.reads]
         if hearing:
-            self._tell(hearing, frames.event(name, payload, self._versions() if versions else None))
+            self._tell(hearing, frames.event(name, payload))
+
+    def tell_session(self, key: str, name: str, payload: Any) -> None:
+        """Send an event of a session to all who may hear of it. Never waits."""
+        owner = keys.owner(key)
+        hearing = [each for each in self.connections if each.hears(owner)]
+        if hearing:
+            self._tell(hearing, frames.event(name, payload))
+
+    def tell(self, hearing: Iterable[Connection], name: str, payload: Any) -> None:
+        """The same for these, with the versions of what is told."""
+        self._tell(hearing, frames.event(name, payload, self._versions()))
 
     @staticmethod
     def _tell(hearing: Iterable[Connection], event: bytes) -> None:
@@ -218,7 +229,7 @@ class ControlPlane:
     def _session_changed(self, change: Change) -> None:
         if (feed := self._feeds.get(change.run_id or "")) is not None:
             feed.stored(change)
-        watching = [each for each in self.connections if each.watches_sessions or change.key in each.watched_keys]
+        watching = self._watching(change.key)
         # A request may bring a whole conversation: who needs all of it reads the history.
         for message in shown(change.messages[-MAX_MESSAGES:], MAX_TOLD) if watching else ():
             told = {
@@ -236,9 +247,12 @@ class ControlPlane:
     def sessions_changed(self, key: str, agent_id: str, reason: str) -> None:
         """Tell those who subscribed to it, or to all, that a session is another than before."""
         payload = {"sessionKey": key, "agentId": agent_id, "reason": reason, "ts": ms(time.time())}
-        watching = [each for each in self.connections if each.watches_sessions or key in each.watched_keys]
-        if watching:
+        if watching := self._watching(key):
             self._tell(watching, frames.event("sessions.changed", payload))
+
+    def _watching(self, key: str) -> list[Connection]:
+        owner = keys.owner(key)
+        return [each for each in self.connections if each.watches(key, owner)]
 
     # Liveness and the end.
 
@@ -269,7 +283,11 @@ class ControlPlane:
         self.health.look()
         if self.health.version != self._health_told:
             self._health_told = self.health.version
-            self.broadcast("health", self.health.payload(), versions=True)
+            payload = self.health.payload()
+            hearing = [each for each in self.connections if each.reads]
+            for limited in (False, True):
+                if some := [each for each in hearing if each.reach.is_limited == limited]:
+                    self.tell(some, "health", self.health.within(payload, some[0].reach))
 
     def _keep_alive(self, connections: list[Connection]) -> None:
         now = time.monotonic()

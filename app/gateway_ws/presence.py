@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import gevent
 
 from app.gateway_ws.times import ms
+from app.sessions.ownership import Reach
 
 if TYPE_CHECKING:
     from app.gateway_ws.connection import Connection
@@ -29,23 +31,43 @@ class Presence:
         self.version = 1
         self._plane = plane
         self._telling = False
+        # Whose connections came or went since it was told last.
+        self._changed: set[str | None] = set()
 
-    def entries(self) -> list[dict[str, Any]]:
-        """``PresenceEntry`` of the published schema for each connection."""
-        return [_entry(connection) for connection in islice(reversed(self._plane.connections), MAX_ENTRIES)]
+    def entries(self, reach: Reach) -> list[dict[str, Any]]:
+        """``PresenceEntry`` of the published schema for each connection; for whoever has a limited reach, its own."""
+        latest = reversed(self._plane.connections)
+        return _entries(each for each in latest if each.reach.identity == reach.identity or not reach.is_limited)
 
     def changed(self, connection: Connection) -> None:
         """``connection`` came or went. Those who may read are told a moment later, of all changes at once."""
         if connection.client.get("mode") in _FLEETING:
             return
         self.version += 1
+        self._changed.add(connection.reach.identity)
         if not self._telling:
             self._telling = True
             gevent.spawn_later(EVERY + EVERY_PER_CLIENT * len(self._plane.connections), self._tell)
 
     def _tell(self) -> None:
         self._telling = False
-        self._plane.broadcast("presence", {"presence": self.entries()}, versions=True)
+        changed, self._changed = self._changed, set()
+        latest = list(reversed(self._plane.connections))
+        of_identity: dict[str | None, list[Connection]] = {}
+        for connection in latest:
+            of_identity.setdefault(connection.reach.identity, []).append(connection)
+        self._tell_of(latest, limited=False)
+        for identity in changed:
+            self._tell_of(of_identity.get(identity, []), limited=True)
+
+    def _tell_of(self, connections: list[Connection], *, limited: bool) -> None:
+        """Tell of these connections those among them that see so many, or that see no others."""
+        if hearing := [each for each in connections if each.reads and each.reach.is_limited == limited]:
+            self._plane.tell(hearing, "presence", {"presence": _entries(connections)})
+
+
+def _entries(connections: Iterable[Connection]) -> list[dict[str, Any]]:
+    return [_entry(connection) for connection in islice(connections, MAX_ENTRIES)]
 
 
 def _entry(connection: Connection) -> dict[str, Any]:

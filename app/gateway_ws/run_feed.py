@@ -34,7 +34,7 @@ _STOP_REASONS = {"tool_calls": "toolUse"}
 
 
 class RunFeed:
-    """Listens to ``run`` and tells all who may read. ``done`` is called at the end."""
+    """Listens to ``run`` and tells all who may hear of its session. ``done`` is called at the end."""
 
     def __init__(self, plane: ControlPlane, run: Run, done: Callable[[], object]) -> None:
         self._plane = plane
@@ -154,13 +154,13 @@ class RunFeed:
 
     def _tell_agent(self, stream: str, data: dict[str, Any]) -> None:
         self._agent_seq += 1
-        self._plane.broadcast(
-            "agent", {**self._base, "seq": self._agent_seq, "ts": ms(time.time()), "stream": stream, "data": data}
-        )
+        told = {**self._base, "seq": self._agent_seq, "ts": ms(time.time()), "stream": stream, "data": data}
+        self._plane.tell_session(self._run.turn.session_key, "agent", told)
 
     def _tell_chat(self, state: str, data: dict[str, Any]) -> None:
         self._chat_seq += 1
-        self._plane.broadcast("chat", {**self._base, "seq": self._chat_seq, "state": state, **data})
+        told = {**self._base, "seq": self._chat_seq, "state": state, **data}
+        self._plane.tell_session(self._run.turn.session_key, "chat", told)
 
 
 class _Pace:

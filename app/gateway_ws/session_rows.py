@@ -6,9 +6,10 @@ from collections.abc import Collection
 from typing import Any
 
 from app.config.settings import Agent, ModelChoice, Settings, sqlite_path
-from app.gateway_ws.session_keys import main_session
+from app.gateway_ws.method import Call
 from app.gateway_ws.times import ms
 from app.services import Services
+from app.sessions import keys
 from app.sessions.listing import SessionInfo
 from app.sessions.tables import DONE, FAILED, INTERRUPTED
 
@@ -20,8 +21,9 @@ def active_keys(services: Services) -> frozenset[str]:
     return frozenset(run.turn.session_key for run in services.runs)
 
 
-def row(services: Services, info: SessionInfo, active: Collection[str] | None = None) -> dict[str, Any]:
+def row(call: Call, info: SessionInfo, active: Collection[str] | None = None) -> dict[str, Any]:
     """active: the sessions that are at work, where they are known already."""
+    services = call.plane.services
     agent = services.live.current.agents.get(info.agent_id)
     last = info.last
     # The agent of a session may not be configured any more.
@@ -31,7 +33,7 @@ def row(services: Services, info: SessionInfo, active: Collection[str] | None = 
         "sessionId": info.session_id,
         "kind": "direct",
         "agentId": info.agent_id,
-        "isMain": info.key == main_session(info.agent_id),
+        "isMain": info.key == keys.main(info.agent_id, call.reach.identity),
         "createdAt": ms(info.created_at),
         "updatedAt": ms(info.updated_at),
         "inputTokens": info.prompt_tokens,

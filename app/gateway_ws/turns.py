@@ -16,8 +16,9 @@ from app.errors import GatewayError, InvalidRequest, RunCancelled
 from app.gateway_ws.attachments import Attachments
 from app.gateway_ws.method import Call
 from app.gateway_ws.params import Items, Number, Text, whole
-from app.gateway_ws.session_keys import MAIN_KEY, resolve
+from app.gateway_ws.session_keys import resolve
 from app.providers.stream import Message
+from app.sessions import keys
 from app.sessions.tables import DONE
 from app.sessions.transcript import TurnOutcome
 
@@ -79,7 +80,10 @@ class RunFailed(GatewayError):
 
 
 def session_of(call: Call, key: str | None) -> tuple[Agent, str]:
-    """The session that a request means: by ``key``, by its ``sessionId``, else the main one. Raises InvalidRequest."""
+    """The session that a request means: by ``key``, by its ``sessionId``, else the main one.
+
+    Raises InvalidRequest, Forbidden.
+    """
     given, services = call.params, call.plane.services
     wanted = given.get("sessionId") or None
     if key is None and wanted is not None:
@@ -87,7 +91,8 @@ def session_of(call: Call, key: str | None) -> tuple[Agent, str]:
         if not found:
             raise InvalidRequest("sessionId: no session has this id", param="sessionId")
         key = found[0].key
-    agent, key = resolve(services.live.current, key or MAIN_KEY, given.get("agentId"), writable=True)
+    settings = services.live.current
+    agent, key = resolve(settings, call.reach, key or keys.MAIN, given.get("agentId"), writable=True)
     if wanted is not None:
         info = services.sessions.info(key)
         if info is None or info.session_id != wanted:

@@ -19,6 +19,7 @@ from app.openai_api.tools import choice_of
 from app.providers.images import has_images
 from app.services import Services
 from app.sessions import keys
+from app.sessions.ownership import Reach
 
 
 def turn_of(
@@ -35,10 +36,9 @@ def turn_of(
 
     Raises InvalidRequest, ModelNotFound, Forbidden.
     """
+    reach = Reach.of(caller, caller.scopes)
     wanted_key = _header(environ, "HTTP_X_OPENCLAW_SESSION_KEY")
     if wanted_key:
-        if caller.mode == "trusted-proxy":
-            caller.require(ADMIN)
         keys.check_not_reserved(wanted_key)
     agent = agent_of_request(
         settings,
@@ -54,10 +54,11 @@ def turn_of(
         raise InvalidRequest(f"{where}: in a stored session the last message must not be the assistant's", param=where)
     if wanted_key:
         key = keys.of_header(agent.id, wanted_key)
+        reach.check(key)
     elif user:
-        key = keys.of_user(agent.id, user, caller.person)
+        key = keys.of_user(agent.id, user, reach.identity)
     else:
-        key = keys.stateless(agent.id)
+        key = keys.stateless(agent.id, reach.identity)
     prepare = None
     if has_images(conversation.messages):
         prepare = partial(images.resolve, conversation, settings.gateway.chat_completions)

@@ -5,38 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from app.config import Settings, looks_secret
-
-# From where to where in a text.
-Place = tuple[int, int]
-
-# What looks like a credential wherever it stands. No scheme is longer: a line of one letter would be read from each.
-_SECRETS = re.compile(
-    r"(?P<named>(?<![a-z0-9])(?:api[_-]?key|token|password|secret|authorization)[\"']?\s*[=:]\s*[\"']?"
-    r"(?:(?:bearer|basic)\s+)?)[^\s'\",&}]+"
-    r"|(?P<bearer>\bbearer\s+)[^\s'\",]+"
-    r"|\b(?:sk|pk|rk|xox[abp]|gh[pousr]|key)[-_][a-z0-9_-]{16,}"
-    r"|(?P<url>\b[a-z][a-z0-9+.-]{0,30}://[^\s/:@]*:)[^\s/@]+(?=@)",
-    re.IGNORECASE,
-)
-# Without one of these there is nothing for the expression to find; looking for them costs a tenth of it.
-_SIGNS = (
-    "bearer",
-    "sk-",
-    "sk_",
-    "pk-",
-    "pk_",
-    "rk-",
-    "rk_",
-    "xox",
-    "gh",
-    "key",
-    "token",
-    "pass",
-    "secret",
-    "auth",
-    "@",
-)
+from app.config.secrecy import looks_secret
+from app.config.secret_forms import Place, hidden, secret_arguments, secret_places
+from app.config.settings import McpServer, Settings
 
 # Of a longer text the operator's patterns see this much at a time: what they cost may grow faster than the text.
 WINDOW = 4096
@@ -55,12 +26,12 @@ class Redaction:
 
     def __call__(self, text: str) -> str:
         if self._patterns:
-            return _without(text, [*self._places(text), *_matches(text, self._patterns)])
+            return hidden(text, [*self._places(text), *_matches(text, self._patterns)], REDACTED)
         for secret in self._known:
             if secret in text:
                 text = text.replace(secret, REDACTED)
-        small = text.lower()
-        return _SECRETS.sub(_keep_label, text) if [sign for sign in _SIGNS if sign in small] else text
+        places = secret_places(text)
+        return hidden(text, places, REDACTED) if places else text
 
     def _places(self, text: str) -> Iterator[Place]:
         """Where secrets stand. A pattern must see the text as it was, and take nothing from a secret but all of it."""
@@ -69,22 +40,40 @@ class Redaction:
             while at >= 0:
                 yield at, at + len(secret)
                 at = text.find(secret, at + 1)
-        for match in _SECRETS.finditer(text):
-            yield match.start() + len(_label(match)), match.end()
+        yield from secret_places(text)
 
 
 def secrets_of(settings: Settings) -> tuple[str, ...]:
     """The values of a configuration that no log may show."""
     auth = settings.gateway.auth
     found = [auth.token, auth.password, *settings.env_secrets]
-    named: list[tuple[str, str]] = []
     for provider in settings.providers.values():
         found.append(provider.api_key)
-        named += provider.headers.items()
+        found += [value for name, value in provider.headers.items() if looks_secret(name)]
+        found += _within(provider.base_url)
     for server in settings.mcp_servers.values():
-        named += [*server.env.items(), *server.headers.items()]
-    found += [value for name, value in named if looks_secret(name)]
+        found += [value for value, named in values_of(server) if named]
     return tuple(secret for secret in found if secret)
+
+
+def values_of(server: McpServer) -> Iterator[tuple[str, bool]]:
+    """What one MCP server was told: (the value, whether it is a secret by its name or look, not only by its place)."""
+    for name, value in (*server.env.items(), *server.headers.items()):
+        yield _bare(value), looks_secret(name)
+    for given in secret_arguments(server.args):
+        yield _bare(server.args[given.argument][slice(*given.place)]), given.named
+    for value in _within(server.url or ""):
+        yield value, True
+
+
+def _within(text: str) -> list[str]:
+    return [text[begin:end] for begin, end in secret_places(text)]
+
+
+def _bare(value: str) -> str:
+    """Without the scheme before it."""
+    scheme, _, rest = value.partition(" ")
+    return rest if scheme.lower() in ("bearer", "basic") and rest else value
 
 
 def _matches(text: str, patterns: Sequence[re.Pattern[str]]) -> Iterator[Place]:
@@ -93,21 +82,3 @@ def _matches(text: str, patterns: Sequence[re.Pattern[str]]) -> Iterator[Place]:
         for pattern in patterns:
             for match in pattern.finditer(text, begin, begin + WINDOW):
                 yield match.span()
-
-
-def _without(text: str, places: list[Place]) -> str:
-    """The text with each place made unreadable, those that overlap as one."""
-    parts, done = [], 0
-    for begin, end in sorted(place for place in places if place[0] < place[1]):
-        if begin >= done:
-            parts += [text[done:begin], REDACTED]
-        done = max(done, end)
-    return "".join((*parts, text[done:]))
-
-
-def _keep_label(match: re.Match[str]) -> str:
-    return _label(match) + REDACTED
-
-
-def _label(match: re.Match[str]) -> str:
-    return next((label for label in match.groupdict().values() if label), "")

@@ -9,6 +9,8 @@ from typing import Any
 
 import orjson
 
+from app.providers.echoes import without_keys
+
 MAX_TEXT = 2000
 # Errors that hold others as JSON text, as proxies pack what their own provider said.
 MAX_DEPTH = 4
@@ -62,9 +64,7 @@ def error_of(body: bytes) -> Any:
 def error_text(error: Any, secrets: Sequence[str]) -> str:
     """The provider's own words, cut and without the gateway's secrets."""
     text = _text(error, MAX_DEPTH) or _as_json(_innermost(error))
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    return text[:MAX_TEXT]
+    return without_keys(text, secrets)[:MAX_TEXT]
 
 
 def error_words(error: Any) -> Iterator[str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from app.errors import ProviderError, ProviderRefused
+from app.providers.retry_after import seconds_until
 from app.providers.stream import Began, Completed, Delta, ModelCall, Provider
 
 log = logging.getLogger("gateway.providers")
@@ -74,9 +75,9 @@ class Standing:
         else:
             record.in_a_row += 1
             until = now + min(ASIDE * 2 ** min(record.in_a_row - 1, 10), ASIDE_MOST)
-        asked = error.headers.get("Retry-After", "")
-        if asked.isdecimal() and len(asked) < 6:
-            until = max(until, now + min(float(asked), ASIDE_MOST))
+        asked = seconds_until(error.headers.get("Retry-After", ""))
+        if asked is not None:
+            until = max(until, now + min(asked, ASIDE_MOST))
         record.aside = SetAside(until, error.message)
 
     def answered(self, reference: str) -> None:

@@ -17,6 +17,7 @@ from app.errors import (
     ProviderRefused,
 )
 from app.providers.error_bodies import error_of, error_status, error_text, error_words
+from app.providers.retry_after import retry_after
 from app.providers.upstream import Answer
 
 log = logging.getLogger("gateway.providers")
@@ -116,9 +117,8 @@ def raise_for_status(provider: str, answer: Answer, secrets: Sequence[str]) -> N
         # A page of what stands before the provider: it says nothing of the key.
         raise ProviderFault(f"provider {provider} answered 403 with a web page: something before it refuses")
     fault = _fault(provider, f"answered {status}", status, error, text)
-    retry_after = answer.header("Retry-After")
-    if isinstance(fault, ProviderRateLimit) and retry_after and retry_after.isascii():
-        fault.headers["Retry-After"] = retry_after
+    if isinstance(fault, ProviderRateLimit) and (when := retry_after(answer.header("Retry-After"))):
+        fault.headers["Retry-After"] = when
     raise fault
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select,
 
 from app.errors import Conflict, InvalidRequest
 from app.ids import new_uuid
+from app.sessions import keys
 from app.sessions.tables import messages, sessions, summaries, turns
 
 _SESSION = select(sessions).where(sessions.c.key == bindparam("key"))
@@ -59,14 +60,16 @@ def put(
 ) -> bool:
     """Set ``label`` and ``model``; whether the session had to be made for it.
 
-    Raises InvalidRequest for a label that another session of the agent has, Conflict where it is not ``session_id``.
+    Raises InvalidRequest for a label that another of the agent's sessions with the same owner has, Conflict where it is
+    not ``session_id``.
     """
     row = find(connection, key)
     check_id(row, session_id)
     label = values.get("label")
     if label is not None:
         for taken in connection.execute(_TAKEN, {"agent_id": agent_id, "label": label}).scalars():
-            if taken != key:
+            # What others have called theirs is not told.
+            if taken != key and keys.owner(taken) == keys.owner(key):
                 raise InvalidRequest(f"label: the session {taken!r} has it already", param="label")
     if row is None:
         make(connection, key, agent_id, now, now, **values)

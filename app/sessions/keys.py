@@ -3,6 +3,9 @@
 ``agent:<agentId>:openai:<uuid>``        a stateless call, kept nowhere
 ``agent:<agentId>:openai-user:<user>``   derived from the request's ``user``
 ``agent:<agentId>:<anything>``           chosen by the caller
+
+Behind a trusted proxy the first two hold whose they are, ``openai:<identity>/<uuid>`` and
+``openai-user:<identity>/<user>``.
 """
 
 from __future__ import annotations
@@ -14,24 +17,49 @@ from app.errors import InvalidRequest
 from app.ids import new_uuid
 
 MAX_LENGTH = 512
+MAIN = "main"
 RESERVED = ("subagent:", "cron:", "acp:")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _AGENT_PREFIX = re.compile(r"agent:([^:]+):", re.IGNORECASE)
+# The kinds of keys that may hold whose they are, and where that stands.
+OWNED = ("openai-user:", "openai:")
+_OWNER = re.compile(rf"agent:[^:]+:(?:{'|'.join(OWNED)})([^/]*)/")
 # Visible ASCII stays readable in a header; the percent sign is what the encoding itself needs.
 _VISIBLE = re.compile(r"[!-$&-~]*")
 _HEADER_SAFE = "".join(chr(c) for c in range(0x21, 0x7F) if chr(c) != "%")
 
 
-def stateless(agent_id: str) -> str:
-    return f"agent:{agent_id}:openai:{new_uuid()}"
+def stateless(agent_id: str, identity: str | None = None) -> str:
+    return f"agent:{agent_id}:openai:{_belonging(new_uuid(), identity)}"
 
 
-def of_user(agent_id: str, user: str, identity: str | None = None) -> str:
-    """The stable key of ``user``; behind a trusted proxy each ``identity`` has its own. Raises InvalidRequest."""
-    # A slash of the identity's own must not let one identity reach into another's users.
-    owner = f"{identity.replace('%', '%25').replace('/', '%2F')}/{user}" if identity else user
-    return _checked(f"agent:{agent_id}:openai-user:{owner}", "user")
+def of_user(agent_id: str, user: str, identity: str | None = None, param: str = "user") -> str:
+    """The stable key of ``user``; behind a trusted proxy each ``identity`` has its own. Raises InvalidRequest.
+
+    param: what the caller calls it.
+    """
+    return _checked(f"agent:{agent_id}:openai-user:{_belonging(user, identity)}", param)
+
+
+def main(agent_id: str, identity: str | None = None) -> str:
+    """Of the agent's main session; behind a trusted proxy each ``identity`` has its own."""
+    return f"agent:{agent_id}:openai-user:{_belonging(MAIN, identity)}" if identity else f"agent:{agent_id}:{MAIN}"
+
+
+def owner(key: str) -> str | None:
+    """Whose session it is, as ``encoded``, where callers are told apart; None for one that is nobody's."""
+    found = _OWNER.match(key)
+    return found[1] if found else None
+
+
+def encoded(identity: str) -> str:
+    """As it stands in keys: a slash of its own must not let one identity reach into another's sessions."""
+    return identity.replace("%", "%25").replace("/", "%2F")
+
+
+def _belonging(name: str, identity: str | None) -> str:
+    return f"{encoded(identity)}/{name}" if identity else name
 
 
 def of_header(agent_id: str, key: str, param: str = "x-openclaw-session-key") -> str:

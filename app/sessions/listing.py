@@ -10,6 +10,7 @@ import orjson
 from sqlalchemy import ColumnElement, Connection, bindparam, case, func, or_, select
 
 from app.providers.stream import text_of
+from app.sessions.ownership import owned_by
 from app.sessions.tables import messages, sessions, turns
 
 # Sessions of one page.
@@ -113,6 +114,7 @@ def page(
     connection: Connection,
     *,
     agent_ids: Collection[str] | None,
+    owner: str | None,
     search: str | None,
     label: str | None,
     since: float | None,
@@ -124,6 +126,8 @@ def page(
     conditions: list[ColumnElement[bool]] = []
     if agent_ids is not None:
         conditions.append(sessions.c.agent_id.in_(agent_ids))
+    if owner is not None:
+        conditions.append(owned_by(owner))
     if label is not None:
         conditions.append(sessions.c.label == label)
     if since is not None:
@@ -143,7 +147,13 @@ def of_key(connection: Connection, key: str, *, texts: bool = False) -> SessionI
 
 
 def find(
-    connection: Connection, session_id: str | None, label: str | None, agent_id: str | None, limit: int
+    connection: Connection,
+    *,
+    session_id: str | None,
+    label: str | None,
+    agent_id: str | None,
+    owner: str | None,
+    limit: int,
 ) -> Sequence[SessionInfo]:
     """See ``SessionStore.find``."""
     query = _SESSIONS.limit(limit)
@@ -153,6 +163,8 @@ def find(
         query = query.where(sessions.c.label == label)
     if agent_id is not None:
         query = query.where(sessions.c.agent_id == agent_id)
+    if owner is not None:
+        query = query.where(owned_by(owner))
     return _described(connection, connection.execute(query).all(), False)
 
 

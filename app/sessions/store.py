@@ -120,6 +120,7 @@ class SessionStore:
         self,
         *,
         agent_ids: Collection[str] | None = None,
+        owner: str | None = None,
         search: str | None = None,
         label: str | None = None,
         since: float | None = None,
@@ -129,13 +130,14 @@ class SessionStore:
     ) -> SessionPage:
         """Up to ``limit`` sessions (``listing.MAX_PAGE`` at most), the one used last first.
 
-        search: a part of key or label, in either case, or a session id. label: the whole of it. since: Unix
-        seconds of the last use. texts: with titles and previews.
+        owner: as ``Reach`` has it. search: a part of key or label, in either case, or a session id. label: the whole of
+        it. since: Unix seconds of the last use. texts: with titles and previews.
         """
         return self._journal.read(
             lambda connection: listing.page(
                 connection,
                 agent_ids=agent_ids,
+                owner=owner,
                 search=search,
                 label=label,
                 since=since,
@@ -151,10 +153,15 @@ class SessionStore:
         session_id: str | None = None,
         label: str | None = None,
         agent_id: str | None = None,
+        owner: str | None = None,
         limit: int = 10,
     ) -> Sequence[SessionInfo]:
         """Sessions of this id or label, the one used last first."""
-        return self._journal.read(lambda connection: listing.find(connection, session_id, label, agent_id, limit))
+        return self._journal.read(
+            lambda connection: listing.find(
+                connection, session_id=session_id, label=label, agent_id=agent_id, owner=owner, limit=limit
+            )
+        )
 
     def transcript(
         self, key: str, limit: int, offset: int = 0, most_bytes: int = transcript.MOST_BYTES
@@ -170,13 +177,21 @@ class SessionStore:
         """What came of a run in a session, as long as that is kept."""
         return self._journal.read(lambda connection: transcript.outcome(connection, run_id))
 
-    def usage(self, since: float, until: float, *, key: str | None = None, agent_id: str | None = None) -> UsageSums:
+    def usage(
+        self,
+        since: float,
+        until: float,
+        *,
+        key: str | None = None,
+        agent_id: str | None = None,
+        owner: str | None = None,
+    ) -> UsageSums:
         """What the turns that ended between two times (Unix seconds, the later one excluded) used.
 
-        Of one session, of one agent's, or of all that are on record.
+        Of one session, of one agent's, or of all that are on record; of those, the owner's.
         """
         tally = Tally(since, until)
-        for part in self._journal.read(lambda connection: tally.begin(connection, key, agent_id)):
+        for part in self._journal.read(lambda connection: tally.begin(connection, key, agent_id, owner)):
             self._journal.read(partial(tally.add, part=part))
         return tally.sums()
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Connection, bindparam, case, cast, func, select
 
+from app.sessions.ownership import owned_by
 from app.sessions.tables import FAILED, sessions, turns
 
 # Turns that one read looks at, so that no other work waits long behind it.
@@ -90,13 +91,15 @@ class Tally:
         self._of_sessions: dict[tuple[int, str], list[int]] = {}
         self._of_days: dict[tuple[int, str], list[int]] = {}
 
-    def begin(self, connection: Connection, key: str | None, agent_id: str | None) -> Sequence[Part]:
-        """Which turns to count, of one session, of one agent's or of all, in parts."""
+    def begin(self, connection: Connection, key: str | None, agent_id: str | None, owner: str | None) -> Sequence[Part]:
+        """Which turns to count, of one session, of one agent's or of all, those of one owner, in parts."""
         query = _SESSIONS
         if key is not None:
             query = query.where(sessions.c.key == key)
         if agent_id is not None:
             query = query.where(sessions.c.agent_id == agent_id)
+        if owner is not None:
+            query = query.where(owned_by(owner))
         self._sessions = {id: UsedSession(*known) for id, *known in connection.execute(query)}
         if key is not None:
             return [{"session": id} for id in self._sessions]

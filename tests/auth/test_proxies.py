@@ -39,6 +39,60 @@ def test_client_address(peer, chain, address):
     assert not client.local
 
 
+@pytest.mark.parametrize(
+    ("header", "value", "address"),
+    [
+        ("x_real_ip", "1.1.1.1", "1.1.1.1"),
+        ("x_real_ip", " 2001:DB8::1 ", "2001:db8::1"),
+        ("x_real_ip", "1.1.1.1,2.2.2.2", "10.0.0.1"),
+        ("x_real_ip", "localhost", "10.0.0.1"),
+        ("x_real_ip", "", "10.0.0.1"),
+        ("forwarded", "for=1.1.1.1", "1.1.1.1"),
+        ("forwarded", "For=1.1.1.1;proto=https;by=10.0.0.1", "1.1.1.1"),
+        ("forwarded", 'proto=https; for="1.1.1.1:4711"', "1.1.1.1"),
+        ("forwarded", 'for="[2001:db8::1]"', "2001:db8::1"),
+        ("forwarded", 'for="[2001:db8::1]:4711"', "2001:db8::1"),
+        ("forwarded", 'for="1.1\\.1.1"', "1.1.1.1"),
+        ("forwarded", "for=6.6.6.6, for=1.1.1.1, for=10.0.0.7", "1.1.1.1"),
+        ("forwarded", "for=6.6.6.6,for=1.1.1.1", "1.1.1.1"),
+        ("forwarded", 'for="6.6.6.6, for=7.7.7.7", for=1.1.1.1', "1.1.1.1"),
+        ("forwarded", "for=10.0.0.9, for=10.0.0.7", "10.0.0.9"),
+        ("forwarded", "for=unknown", "10.0.0.1"),
+        ("forwarded", "for=_hidden", "10.0.0.1"),
+        ("forwarded", 'for="_hidden:80", for=10.0.0.7', "10.0.0.1"),
+        ("forwarded", "for=1.1.1.1, proto=https", "10.0.0.1"),
+        ("forwarded", "for=1.1.1.1;for=2.2.2.2", "10.0.0.1"),
+        ("forwarded", 'for="6.6.6.6, for=1.1.1.1', "10.0.0.1"),
+        ("forwarded", 'for="6.6.6.6, for="[2001:db8::1]"', "10.0.0.1"),
+        ("forwarded", "1.1.1.1", "10.0.0.1"),
+        ("forwarded", "for=1.1.1.1,", "10.0.0.1"),
+        ("forwarded", "", "10.0.0.1"),
+    ],
+)
+def test_every_header_of_a_proxy_names_the_client(header, value, address):
+    """A proxy that sends only X-Real-IP or Forwarded is believed as one with X-Forwarded-For; what is odd isn't."""
+    assert Proxies(TRUSTED).client(request("10.0.0.1", **{header: value})).address == address
+    assert Proxies(TRUSTED).client(request("203.0.113.9", **{header: value})).address == "203.0.113.9"
+
+
+@pytest.mark.parametrize(
+    ("headers", "address"),
+    [
+        ({"x_forwarded_for": "1.1.1.1", "x_real_ip": "1.1.1.1", "forwarded": "for=1.1.1.1"}, "1.1.1.1"),
+        ({"x_forwarded_for": "6.6.6.6, 1.1.1.1", "x_real_ip": "1.1.1.1"}, "1.1.1.1"),
+        ({"x_forwarded_for": "1.1.1.1, 10.0.0.7", "x_real_ip": "10.0.0.7"}, "1.1.1.1"),
+        ({"x_forwarded_for": "", "x_real_ip": "1.1.1.1"}, "1.1.1.1"),
+        ({"x_forwarded_for": "1.1.1.1", "x_real_ip": "6.6.6.6"}, "10.0.0.1"),
+        ({"x_forwarded_for": "6.6.6.6", "forwarded": "for=1.1.1.1"}, "10.0.0.1"),
+        ({"x_forwarded_for": "nonsense", "x_real_ip": "1.1.1.1"}, "10.0.0.1"),
+        ({"forwarded": "for=unknown", "x_real_ip": "1.1.1.1"}, "10.0.0.1"),
+    ],
+)
+def test_headers_that_contradict_are_not_believed(headers, address):
+    """One of them may be the client's own invention: the client is then the proxy, whose limit is its own."""
+    assert Proxies(TRUSTED).client(request("10.0.0.1", **headers)).address == address
+
+
 @pytest.mark.parametrize("peer", ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", ""])
 def test_loopback_is_local(peer):
     """A loopback peer or a unix socket is local while no forwarded header is there."""

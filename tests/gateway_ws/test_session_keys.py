@@ -6,6 +6,7 @@ import pytest
 
 from app.errors import InvalidRequest
 from app.gateway_ws.session_keys import resolve
+from app.sessions.ownership import Reach
 from tests.agents.scene import BETA, MAIN, settings
 
 SETTINGS = settings(MAIN, BETA)
@@ -22,7 +23,7 @@ SETTINGS = settings(MAIN, BETA)
 )
 def test_a_key_is_completed(key: str, agent_id: str | None, full: str) -> None:
     """Under the agent that it names, that is named beside it, or the default one."""
-    agent, found = resolve(SETTINGS, key, agent_id)
+    agent, found = resolve(SETTINGS, Reach(), key, agent_id)
     assert (found, found.startswith(f"agent:{agent.id}:")) == (full, True)
 
 
@@ -40,11 +41,11 @@ def test_a_key_is_completed(key: str, agent_id: str | None, full: str) -> None:
 def test_a_fault_names_the_parameter_once(key: str, agent_id: str | None, told: str) -> None:
     """As the method calls it, not as HTTP does."""
     with pytest.raises(InvalidRequest) as refusal:
-        resolve(SETTINGS, key, agent_id, param="key", writable=True)
+        resolve(SETTINGS, Reach(), key, agent_id, param="key", writable=True)
     assert refusal.value.message == told
     assert refusal.value.param == told.partition(":")[0]
 
 
 def test_what_is_reserved_can_be_read() -> None:
     """The gateway's own sessions are closed to writers only."""
-    assert resolve(SETTINGS, "cron:x")[1] == "agent:main:cron:x"
+    assert resolve(SETTINGS, Reach(), "cron:x")[1] == "agent:main:cron:x"

@@ -26,6 +26,7 @@ PROXY = {"userHeader": "X-Forwarded-User", "requiredHeaders": ["X-Proxy"], "allo
 DOORS: dict[str, tuple[Config, dict[str, str]]] = {
     "limited": ({"auth": {"rateLimit": {"maxAttempts": 3}}}, {}),
     "locked": ({"auth": {"rateLimit": {"maxAttempts": 3}}}, {}),
+    "proxied": ({"auth": {"rateLimit": {"maxAttempts": 2}}, "trustedProxies": ["127.0.0.1"]}, {}),
     "password": ({"auth": {"mode": "password", "password": "from the file"}}, {}),
     "environment": ({}, {"OPENCLAW_GATEWAY_TOKEN": "from-the-environment"}),
     "proxy": (
@@ -230,6 +231,22 @@ def test_a_stranger_is_locked_out(door: Door) -> None:
     assert models(gateway).status == 200
     assert gateway.call("/healthz", method="GET", headers=STRANGER).status == 200
     assert "gateway.trustedProxies" in gateway.log
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [("X-Forwarded-For", "{}"), ("X-Real-IP", "{}"), ("Forwarded", 'for="[{}]:4711";proto=https')],
+    ids=["x-forwarded-for", "x-real-ip", "forwarded"],
+)
+def test_a_proxys_clients_are_locked_out_one_by_one(door: Door, header: str, value: str) -> None:
+    """Whichever header the proxy knows: one client's wrong secrets are not the others'."""
+    gateway = door("proxied")
+    network = f"2001:db8:0:{ord(header[-1]):x}"
+    one, other = ({header: value.format(f"{network}{number}::1")} for number in (1, 2))
+    for _ in range(2):
+        assert models(gateway, one, token="wrong").status == 401
+    assert models(gateway, one).status == 429
+    assert models(gateway, other).status == 200
 
 
 # Trusted proxies, and no auth at all.

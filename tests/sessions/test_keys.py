@@ -46,6 +46,17 @@ def test_no_identity_reaches_into_another(one: tuple[str, str], other: tuple[str
             assert keys.of_user("main", one[1], one[0]) != keys.of_user("main", other[1], other[0])
 
 
+@pytest.mark.parametrize("identity", ["ann", "a/b", "a%2Fb", "dom:ann", "openai-user:ann", "Zo\u00eb"])
+def test_a_key_says_whose_it_is(identity: str) -> None:
+    """All that are derived for an identity hold it; those without one, and other agents' names in front, do not."""
+    own = keys.encoded(identity)
+    for key in (keys.of_user("main", "u/v", identity), keys.stateless("main", identity), keys.main("main", identity)):
+        assert keys.owner(key) == own
+        assert keys.owner(keys.of_header("beta", key)) is None
+    for key in (keys.main("main"), keys.stateless("main"), keys.of_user("main", "u")):
+        assert keys.owner(key) is None
+
+
 def test_slashes_of_an_identity_are_its_own() -> None:
     """``a`` with user ``b/c`` and ``a/b`` with user ``c`` are two."""
     assert keys.of_user("main", "b/c", "a") != keys.of_user("main", "c", "a/b")

@@ -116,6 +116,10 @@ class Toolbox:
             return {}
         return {name: state for name, state in self.states().items() if state != "ready"}
 
+    def refused(self, agent: Agent | None = None) -> dict[str, tuple[str, ...]]:
+        """By MCP server, its tools that can't be offered, and why. agent: of servers of which it may use tools."""
+        return self._mcp.refused() if agent is None or self._in_force(agent)[1].may_allow_mcp else {}
+
     def server_of(self, tool: Tool) -> str | None:
         """The MCP server that the tool is of."""
         # A server's name may hold two underscores itself.

@@ -79,6 +79,8 @@ def running(installation: Installation) -> Iterator[Finding]:
         yield Finding("gateway", WARN, f"{text}: start it with the same OPENCLAW_CONFIG_PATH, or use that one here")
     for model, each in status["modelsSetAside"].items():
         yield Finding("gateway", WARN, f"{model} is asked last for {each['seconds']} s: {each['reason']}")
+    for server, refused in status.get("mcpToolsLeftOut", {}).items():
+        yield Finding("gateway", WARN, f"tools of MCP server {server} can't be offered: {'; '.join(refused)}")
     yield Finding("gateway", OK, f"{url} answers, version {status['runtimeVersion']}, pid {status['pid']}")
 
 

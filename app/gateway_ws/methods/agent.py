@@ -134,12 +134,18 @@ def _wait(call: Call) -> dict[str, Any]:
     if runs.find(run_id) is None and runs.outcomes.get(run_id) is None:
         stored = services.sessions.turn_of_run(run_id)
         if stored is not None:
+            call.reach.check(stored.key)
             end = stored.end
             return _ended(run_id, end.started_at, end.ended_at, None if end.status == DONE else end.error or end.status)
+    if (run := runs.find(run_id)) is not None:
+        call.reach.check(run.turn.session_key)
     outcome: Outcome | None = runs.outcomes.wait(run_id, seconds)
     if outcome is not None:
+        # Nobody may have known of it before.
+        call.reach.check(outcome.session_key)
         return _ended(run_id, outcome.started, outcome.ended, outcome.error.message if outcome.error else None)
-    run = runs.find(run_id)
+    if (run := runs.find(run_id)) is not None:
+        call.reach.check(run.turn.session_key)
     return {"runId": run_id, "status": "timeout", **({"startedAt": ms(run.started)} if run else {})}
 
 

@@ -8,14 +8,14 @@ from app.auth import READ
 from app.config.settings import Agent
 from app.gateway_ws.method import Call, Method
 from app.gateway_ws.params import params
-from app.gateway_ws.session_keys import MAIN_KEY
+from app.sessions.keys import MAIN
 
 
 def _list(call: Call) -> dict[str, Any]:
     settings = call.plane.services.live.current
     return {
         "defaultId": settings.default_agent,
-        "mainKey": MAIN_KEY,
+        "mainKey": MAIN,
         "scope": "per-sender",
         "agents": [_shown(agent) for agent in settings.agents.values()],
     }

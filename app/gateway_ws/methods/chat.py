@@ -75,7 +75,8 @@ def _begin(call: Call, key: str, run_id: str) -> dict[str, Any]:
 
 
 def _abort(call: Call) -> dict[str, Any]:
-    _, key = resolve(call.plane.services.live.current, call.params["sessionKey"], call.params.get("agentId"))
+    settings, given = call.plane.services.live.current, call.params
+    _, key = resolve(settings, call.reach, given["sessionKey"], given.get("agentId"))
     ended = _cancel(call, _wanted(call, key, call.params.get("runId")))
     return {"ok": True, "aborted": bool(ended), "runIds": ended}
 
@@ -84,10 +85,13 @@ def _session_abort(call: Call) -> dict[str, Any]:
     given, runs = call.params, call.plane.services.runs
     run_id = given.get("runId")
     if "key" in given:
-        _, key = resolve(call.plane.services.live.current, given["key"], given.get("agentId"), param="key")
+        settings = call.plane.services.live.current
+        _, key = resolve(settings, call.reach, given["key"], given.get("agentId"), param="key")
         wanted = _wanted(call, key, run_id)
     elif run_id is not None:
         wanted = [run for run in [runs.find(run_id)] if run is not None]
+        for run in wanted:
+            call.reach.check(run.turn.session_key)
     else:
         raise InvalidRequest("key: name a session, or a run by runId", param="key")
     ended = _cancel(call, wanted)

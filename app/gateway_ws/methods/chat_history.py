@@ -41,7 +41,7 @@ _INJECT = params(
 
 def _history(call: Call) -> dict[str, Any]:
     given, services = call.params, call.plane.services
-    agent, key = resolve(services.live.current, given["sessionKey"], given.get("agentId"))
+    agent, key = resolve(services.live.current, call.reach, given["sessionKey"], given.get("agentId"))
     offset, max_chars = given.get("offset", 0), given.get("maxChars", messages.MAX_CHARS)
     # Asked first: a run that ends meanwhile is in the transcript.
     active = services.runs.of_session(key)
@@ -71,7 +71,7 @@ def _history(call: Call) -> dict[str, Any]:
             "totalMessages": found.total,
         }
         if (info := services.sessions.info(key, texts=True)) is not None:
-            answer["sessionInfo"] = session_rows.row(services, info)
+            answer["sessionInfo"] = session_rows.row(call, info)
     at_work = [run for run in active if run.turn.messages and run.ended is None and run.id not in stored]
     if at_work:
         answer["inFlightRun"] = _in_flight(at_work[0], max_chars)
@@ -94,14 +94,14 @@ def _in_flight(run: Run, max_chars: int) -> dict[str, Any]:
 
 def _inject(call: Call) -> dict[str, Any]:
     given, services = call.params, call.plane.services
-    agent, key = resolve(services.live.current, given["sessionKey"], given.get("agentId"), writable=True)
+    agent, key = resolve(services.live.current, call.reach, given["sessionKey"], given.get("agentId"), writable=True)
     text = f"[{given['label']}]\n\n{given['message']}" if given.get("label") else given["message"]
     if not text.strip():
         raise InvalidRequest("message: must not be empty", param="message")
     entry = services.sessions.inject(key, agent.id, text, services.runs.fresh_since())
     (message,) = messages.shown([entry], len(text))
     event = {"runId": entry.run_id, "sessionKey": key, "agentId": agent.id, "seq": 0, "state": "final"}
-    call.plane.broadcast("chat", {**event, "message": message})
+    call.plane.tell_session(key, "chat", {**event, "message": message})
     return {"ok": True, "messageId": entry.id, "messageSeq": entry.seq}
 
 

@@ -23,7 +23,8 @@ DAYS = 30
 
 
 def _health(call: Call) -> dict[str, Any]:
-    return call.plane.health.payload()
+    health = call.plane.health
+    return health.within(health.payload(), call.reach)
 
 
 def _status(call: Call) -> dict[str, Any]:
@@ -31,7 +32,7 @@ def _status(call: Call) -> dict[str, Any]:
     settings = services.live.current
     agent = settings.agents[settings.default_agent]
     path = sessions_path(settings)
-    counted = listed(path, plane.health.sessions().values())
+    counted = listed(path, [] if call.reach.is_limited else plane.health.sessions().values())
     return {
         "runtimeVersion": VERSION,
         "pid": os.getpid(),
@@ -58,16 +59,16 @@ def _status(call: Call) -> dict[str, Any]:
 
 
 def _presence(call: Call) -> list[dict[str, Any]]:
-    return call.plane.presence.entries()
+    return call.plane.presence.entries(call.reach)
 
 
 def _usage(call: Call) -> dict[str, Any]:
-    """What runs used, by days in UTC."""
+    """What the runs within the caller's reach used, by days in UTC."""
     services = call.plane.services
     bill = Bill(services.catalogue)
     now = datetime.now(UTC)
     first = (now - timedelta(days=DAYS - 1)).replace(hour=0, minute=0, second=0, microsecond=0)
-    used = services.sessions.usage(first.timestamp(), now.timestamp() + 1).of_days
+    used = services.sessions.usage(first.timestamp(), now.timestamp() + 1, owner=call.reach.owner).of_days
     return {
         "updatedAt": ms(now.timestamp()),
         "providers": [_provider(id) for id in dict.fromkeys((*services.live.current.providers, LOCAL))],

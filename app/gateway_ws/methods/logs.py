@@ -20,6 +20,8 @@ MAX_CURSOR = 2**53 - 1
 
 def _tail(call: Call) -> dict[str, Any]:
     asked = call.params
+    # Its lines tell of everybody's sessions.
+    call.reach.check_unlimited()
     return logs.tail.read(asked.get("cursor"), asked.get("limit", LIMIT), asked.get("maxBytes", BYTES))
 
 

@@ -80,6 +80,7 @@ def _list(call: Call) -> dict[str, Any]:
     else:
         found = services.sessions.page(
             agent_ids=[agent.id] if agent else configured,
+            owner=call.reach.owner,
             search=given.get("search"),
             label=given.get("label"),
             since=now - given["activeMinutes"] * 60 if "activeMinutes" in given else None,
@@ -100,7 +101,7 @@ def _list(call: Call) -> dict[str, Any]:
         "hasMore": more,
         "nextOffset": following if more else None,
         "defaults": session_rows.defaults(services, agent),
-        "sessions": [session_rows.row(services, info, active) for info in found.sessions],
+        "sessions": [session_rows.row(call, info, active) for info in found.sessions],
     }
 
 
@@ -114,7 +115,7 @@ def _preview(call: Call) -> dict[str, Any]:
 def _previewed(call: Call, key: str, limit: int, max_chars: int) -> dict[str, Any]:
     services = call.plane.services
     try:
-        _, full_key = resolve(services.live.current, key, param="keys")
+        _, full_key = resolve(services.live.current, call.reach, key, param="keys")
     except InvalidRequest:
         # One key that can't be a session's doesn't keep the others from being seen.
         return {"key": key, "status": "missing", "items": []}
@@ -135,9 +136,9 @@ def _item(entry: Entry, max_chars: int) -> dict[str, str] | None:
 
 def _describe(call: Call) -> dict[str, Any]:
     services = call.plane.services
-    _, key = resolve(services.live.current, call.params["key"], param="key")
+    _, key = resolve(services.live.current, call.reach, call.params["key"], param="key")
     info = services.sessions.info(key, texts=_wants_texts(call))
-    return {"session": session_rows.row(services, info) if info else None}
+    return {"session": session_rows.row(call, info) if info else None}
 
 
 def _resolve(call: Call) -> dict[str, Any]:
@@ -162,13 +163,16 @@ def _matching(call: Call, name: str) -> list[SessionInfo]:
     given, services = call.params, call.plane.services
     settings = services.live.current
     if name == "key":
-        _, key = resolve(settings, given["key"], given.get("agentId"), param="key")
+        _, key = resolve(settings, call.reach, given["key"], given.get("agentId"), param="key")
         info = services.sessions.info(key)
         return [info] if info else []
     agent_id = agent_of(settings, given["agentId"]).id if "agentId" in given else None
     if name == "sessionId":
-        return list(services.sessions.find(session_id=given["sessionId"], agent_id=agent_id))
-    return list(services.sessions.find(label=given["label"], agent_id=agent_id))
+        found = list(services.sessions.find(session_id=given["sessionId"], agent_id=agent_id))
+        for info in found:
+            call.reach.check(info.key)
+        return found
+    return list(services.sessions.find(label=given["label"], agent_id=agent_id, owner=call.reach.owner))
 
 
 def _candidate(info: SessionInfo) -> dict[str, str]:
@@ -177,7 +181,7 @@ def _candidate(info: SessionInfo) -> dict[str, str]:
 
 def _get(call: Call) -> dict[str, Any]:
     given, services = call.params, call.plane.services
-    _, key = resolve(services.live.current, given["key"], given.get("agentId"), param="key")
+    _, key = resolve(services.live.current, call.reach, given["key"], given.get("agentId"), param="key")
     offset = given.get("offset", 0)
     found = services.sessions.transcript(key, min(given.get("limit", GOT), MAX_GOT), offset)
     if found is None:

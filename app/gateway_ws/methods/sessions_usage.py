@@ -62,11 +62,12 @@ def _usage(call: Call) -> dict[str, Any]:
     settings = services.live.current
     key = agent_id = None
     if "key" in given:
-        _, key = resolve(settings, given["key"], given.get("agentId"), param="key")
+        _, key = resolve(settings, call.reach, given["key"], given.get("agentId"), param="key")
     elif "agentId" in given:
         agent_id = agent_of(settings, given["agentId"]).id
     first, last = _days(given)
-    used = services.sessions.usage(_midnight(first), _midnight(last) + DAY, key=key, agent_id=agent_id)
+    since, until = _midnight(first), _midnight(last) + DAY
+    used = services.sessions.usage(since, until, key=key, agent_id=agent_id, owner=call.reach.owner)
     listed = sorted(used.of_sessions, key=lambda session: -session.updated_at)[
         : min(given.get("limit", LISTED), MAX_LISTED)
     ]

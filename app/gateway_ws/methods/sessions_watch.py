@@ -42,7 +42,7 @@ def _unsubscribe_messages(call: Call) -> dict[str, Any]:
 
 def _key(call: Call) -> str:
     settings = call.plane.services.live.current
-    return resolve(settings, call.params["key"], call.params.get("agentId"), param="key")[1]
+    return resolve(settings, call.reach, call.params["key"], call.params.get("agentId"), param="key")[1]
 
 
 METHODS = (

@@ -15,10 +15,11 @@ from app.errors import InvalidRequest, Overloaded, RunCancelled
 from app.gateway_ws.method import Call, Method
 from app.gateway_ws.model_choice import model_named
 from app.gateway_ws.params import Ignored, Text, not_here, params, whole
-from app.gateway_ws.session_keys import agent_of, main_session, resolve
+from app.gateway_ws.session_keys import resolve
 from app.gateway_ws.session_rows import row, sessions_path
 from app.ids import new_uuid
 from app.services import Services
+from app.sessions import keys
 from app.sessions.edits import check_id
 
 # Seconds that the runs of a session have to end before it is reset, deleted or compacted, and between two looks.
@@ -129,13 +130,13 @@ def _create(call: Call) -> dict[str, Any]:
     given, services = call.params, call.plane.services
     settings = services.live.current
     if "key" in given:
-        agent, key = resolve(settings, given["key"], given.get("agentId"), param="key", writable=True)
+        agent, key = resolve(settings, call.reach, given["key"], given.get("agentId"), param="key", writable=True)
     else:
-        agent = agent_of(settings, given.get("agentId", settings.default_agent))
-        key = f"agent:{agent.id}:dashboard:{_new_name(given.get('idempotencyKey'))}"
+        name = f"dashboard:{_new_name(given.get('idempotencyKey'))}"
+        agent, key = resolve(settings, call.reach, name, given.get("agentId"))
     model = _model(call, agent)
     info, _ = services.sessions.create(key, agent.id, given.get("label") or given.get("displayName"), model)
-    return {"ok": True, "key": key, "sessionId": info.session_id, "entry": row(services, info), "runStarted": False}
+    return {"ok": True, "key": key, "sessionId": info.session_id, "entry": row(call, info), "runStarted": False}
 
 
 def _new_name(idempotency_key: str | None) -> str:
@@ -154,7 +155,7 @@ def _patch(call: Call) -> dict[str, Any]:
     if "model" in given:
         values["model"] = _model(call, agent)
     info = services.sessions.patch(key, agent.id, values, session_id=given.get("expectedSessionId"))
-    entry = row(services, info)
+    entry = row(call, info)
     resolved = {"modelProvider": entry.get("modelProvider"), "model": entry.get("model")}
     return {"ok": True, "path": sessions_path(services.live.current), "key": key, "entry": entry, "resolved": resolved}
 
@@ -165,13 +166,13 @@ def _reset(call: Call) -> dict[str, Any]:
     _end_runs(services, key, "the session was reset")
     services.sessions.reset(key, agent.id)
     info = services.sessions.info(key)
-    return {"ok": True, "key": key, "entry": row(services, info) if info else {}}
+    return {"ok": True, "key": key, "entry": row(call, info) if info else {}}
 
 
 def _delete(call: Call) -> dict[str, Any]:
     services = call.plane.services
     agent, key = _named(call)
-    if key == main_session(agent.id):
+    if key in (keys.main(agent.id), keys.main(agent.id, call.reach.identity)):
         raise InvalidRequest(f"key: the main session {key!r} can't be deleted; sessions.reset empties it", param="key")
     expected = call.params.get("expectedSessionId")
     if expected is not None:
@@ -199,8 +200,8 @@ def _compact(call: Call) -> dict[str, Any]:
 
 
 def _named(call: Call, *, writable: bool = False) -> tuple[Agent, str]:
-    settings = call.plane.services.live.current
-    return resolve(settings, call.params["key"], call.params.get("agentId"), param="key", writable=writable)
+    settings, given = call.plane.services.live.current, call.params
+    return resolve(settings, call.reach, given["key"], given.get("agentId"), param="key", writable=writable)
 
 
 def _model(call: Call, agent: Agent) -> str | None:

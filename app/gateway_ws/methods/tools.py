@@ -12,6 +12,7 @@ import orjson
 
 from app.agents.invocation import Invocation
 from app.agents.registry import may_be_chosen
+from app.agents.tools.mcp.wire import cut
 from app.agents.tools.policy import GROUPS, Policy, Refusal
 from app.agents.tools.tool import Tool
 from app.agents.tools.toolbox import Toolbox
@@ -21,13 +22,15 @@ from app.config.settings import Agent, ModelChoice, Tools
 from app.errors import GatewayError, InvalidRequest, Overloaded, StorageUnavailable
 from app.gateway_ws.method import Call, Method
 from app.gateway_ws.params import Flag, Ignored, Object, Text, params
-from app.gateway_ws.session_keys import MAIN_KEY, agent_of, resolve
+from app.gateway_ws.session_keys import agent_of, resolve
+from app.sessions import keys
 from app.sessions.answers import Claim, KeptAnswer, KeyInUse, KeyReused
 
 log = logging.getLogger("gateway.ws")
 
-# Tools that one notice names.
+# Tools that one notice names, and characters of one that an MCP server has a say in.
 MOST_NAMED = 50
+MAX_NOTICE = 1000
 
 # Those of the gateway's profiles that the published schema knows.
 _PROFILES = {id: Policy(Tools(profile=id), Tools()) for id in ("minimal", "coding", "full")}
@@ -84,7 +87,7 @@ def _group(id: str, label: str, tools: Iterable[Tool], server: str | None = None
 def _effective(call: Call) -> dict[str, Any]:
     """What a run of this caller would be offered in the session, and why other tools are not."""
     services, asked = call.plane.services, call.params
-    agent, key = resolve(services.live.current, asked["sessionKey"], asked.get("agentId"))
+    agent, key = resolve(services.live.current, call.reach, asked["sessionKey"], asked.get("agentId"))
     toolbox, turn = services.toolbox, _turn(call, agent, key)
     own, of_servers = [], []
     for tool in toolbox.offer(turn).tools.values():
@@ -122,6 +125,9 @@ def _notices(toolbox: Toolbox, turn: Turn) -> list[dict[str, Any]]:
         states = (f"{name} ({state.partition(':')[0]})" for name, state in unready.items())
         message = f"MCP servers that are not ready: {', '.join(states)}"
         notices.append({"id": "mcp", "severity": "warning", "message": message, "servers": list(unready)})
+    for name, refused in toolbox.refused(turn.agent).items():
+        message = cut(f"tools of MCP server {name} that can't be offered: {'; '.join(refused)}", MAX_NOTICE)
+        notices.append({"id": f"mcp:{name}", "severity": "warning", "message": message, "servers": [name]})
     return notices
 
 
@@ -139,7 +145,8 @@ def _risk(tool: Tool) -> str:
 def _invoke(call: Call) -> dict[str, Any]:
     """Run one tool. What is done with an ``idempotencyKey`` is done once: sent again, it gets the same result."""
     services, asked = call.plane.services, call.params
-    agent, key = resolve(services.live.current, asked.get("sessionKey", MAIN_KEY), asked.get("agentId"))
+    key = asked.get("sessionKey", keys.MAIN)
+    agent, key = resolve(services.live.current, call.reach, key, asked.get("agentId"))
     name, arguments = asked["name"], asked.get("args", {})
     claim = _claim(call, [name, arguments, key])
     if isinstance(claim, KeptAnswer):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +14,10 @@ import pytest
 
 from app.agents.tools.policy import GROUPS
 from tests.agents.tools.mcp.scene import script
+from tests.conftest import StartGateway
 from tests.gateway_ws.client import Client, Refused, connected
 from tests.gateway_ws.contract import check_result
-from tests.live.gateway import Gateway, config_for, wait_until
+from tests.live.gateway import ROOT, TOKEN, Gateway, config_for, wait_until
 from tests.scripted import ScriptedProvider
 
 CORE = {name for group in GROUPS.values() for name in group if "*" not in name}
@@ -34,7 +38,14 @@ def armed(tmp_path_factory: pytest.TempPathFactory, _shared_provider: ScriptedPr
     config["agents"]["list"] = [{"id": id, "model": "scripted/m", "tools": tools} for id, tools in policies.items()]
     gateway = Gateway(tmp_path_factory.mktemp("armed") / "state", config)
     try:
-        yield gateway.wait_until_up()
+        with connected(gateway.wait_until_up()) as client:
+
+            def ready() -> bool:
+                return "u__add" in tools_of(call(client, "tools.effective", sessionKey="main"))
+
+            # Runs begin without a server that takes longer than they wait for it, as on a busy machine.
+            wait_until(ready, "the server has told its tools", 60)
+        yield gateway
     finally:
         gateway.stop()
 
@@ -98,6 +109,28 @@ def test_what_a_session_is_offered(client: Client) -> None:
     [notice] = effective["notices"]
     assert (notice["id"], notice["servers"]) == ("mcp", ["down"])
     assert "down (failed)" in notice["message"]
+
+
+def test_a_bad_tool_of_a_server_is_named(start_gateway: StartGateway) -> None:
+    """With what is wrong with it, to clients and by doctor; the others of its server are offered."""
+    gateway = start_gateway(mcp={"servers": {"b": script("raw", "broken")}}, tools={"profile": "full"})
+    with connected(gateway) as client:
+
+        def told() -> dict[str, Any]:
+            effective = call(client, "tools.effective", sessionKey="main")
+            return effective if "b__after" in tools_of(effective) else {}
+
+        wait_until(told, "the server has told its tools", 60)
+        assert "b__typeless" not in tools_of(told())
+        [notice] = told()["notices"]
+        assert (notice["id"], notice["servers"]) == ("mcp:b", ["b"])
+        assert "'typeless'" in notice["message"]
+        assert "typeless" in str(client.call("status")["mcpToolsLeftOut"]["b"])
+    environment = {**os.environ, "OPENCLAW_STATE_DIR": str(gateway.state_dir)}
+    command = [sys.executable, "-m", "app", "doctor", "--url", gateway.url, "--token", TOKEN]
+    doctor = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert "MCP server b can't be offered" in doctor.stdout
+    assert "'typeless'" in doctor.stdout
 
 
 def test_why_a_session_is_not_offered_more(client: Client) -> None:

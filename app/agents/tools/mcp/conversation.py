@@ -15,6 +15,7 @@ from anyio.abc import TaskGroup
 from pydantic import ValidationError
 
 from app.agents.tools.mcp import family, results, stdio
+from app.agents.tools.mcp.listing import Dispatcher
 from app.agents.tools.mcp.sdk import ClientSession, IncomingMessage, MCPError, TransportStreams
 from app.agents.tools.mcp.wire import (
     GRACE,
@@ -69,14 +70,18 @@ class Conversation:
         self._calls: dict[int, anyio.CancelScope] = {}
         self._changed = anyio.Event()
         self._over = anyio.Event()
+        self._dispatcher: Dispatcher
 
     async def run(self) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._follow_words)
             async with (
                 self._connection() as (read, write),
-                ClientSession(read, write, message_handler=self._note, client_info=CLIENT) as session,
+                ClientSession(
+                    dispatcher=(dispatcher := Dispatcher(read, write)), message_handler=self._note, client_info=CLIENT
+                ) as session,
             ):
+                self._dispatcher = dispatcher
                 tasks.start_soon(self._hear, session, tasks)
                 await self._learn(session, greet=True)
                 tasks.start_soon(self._follow, session)
@@ -99,6 +104,7 @@ class Conversation:
             with anyio.fail_after(self._order.timeout):
                 if greet:
                     await _greet(session)
+                self._dispatcher.begin(session.protocol_version)
                 tools = await _list(session)
         except TimeoutError:
             raise Failure(f"it did not list its tools in {self._order.timeout:g} s") from None
@@ -106,7 +112,7 @@ class Conversation:
             raise Failure(f"it does not list its tools: {error.message}") from None
         except (ValidationError, RuntimeError) as error:
             raise Failure("its answers don't follow the protocol", str(error)) from None
-        listed, refused = results.usable(tools)
+        listed, refused = results.usable(tools, self._dispatcher.left_out)
         await self._say(tools=listed, refused=refused)
 
     async def _note(self, message: IncomingMessage) -> None:

@@ -20,10 +20,15 @@ from app.agents.tools.mcp.wire import (
 )
 
 
-def usable(tools: Iterable[types.Tool]) -> tuple[list[Listed], list[str]]:
-    """The tools that can be offered, and of the others which are left out, and why."""
+def usable(tools: Iterable[types.Tool], left_out: Iterable[tuple[str, str]]) -> tuple[list[Listed], list[str]]:
+    """The tools that can be offered, and of the others which are left out, and why.
+
+    left_out: (why, how it is called) of those that were no tools.
+    """
     listed: dict[str, Listed] = {}
     refused: dict[str, list[str]] = {}
+    for why, called in left_out:
+        refused.setdefault(why, []).append(cut(called, MAX_NAME))
     total = 0
     for tool in tools:
         name = cut(tool.name, MAX_NAME)
@@ -39,8 +44,8 @@ def usable(tools: Iterable[types.Tool]) -> tuple[list[Listed], list[str]]:
         elif total + size > MAX_SCHEMAS:
             why = f"all schemas together larger than {MAX_SCHEMAS:,} bytes"
         else:
-            # Servers leave out the type of a tool without arguments; model APIs insist on it.
-            schema = {"type": "object", "properties": {}, **tool.input_schema}
+            # Servers leave them out for a tool without arguments; model APIs insist on them.
+            schema = {"properties": {}, **tool.input_schema}
             reads_only = bool(tool.annotations and tool.annotations.read_only_hint)
             description = cut(_sound(tool.description or tool.title or ""), MAX_DESCRIPTION)
             listed[name] = Listed(name, description, schema, reads_only)

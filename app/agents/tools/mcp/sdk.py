@@ -26,11 +26,13 @@ _without_init("mcp.client", _without_init("mcp", None))
 from mcp.client._transport import ReadStream, TransportStreams, WriteStream  # noqa: E402
 from mcp.client.session import ClientSession, IncomingMessage  # noqa: E402
 from mcp.shared.exceptions import MCPError  # noqa: E402
+from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher  # noqa: E402
 from mcp.shared.message import SessionMessage  # noqa: E402
 
 __all__ = [
     "ClientSession",
     "IncomingMessage",
+    "JSONRPCDispatcher",
     "MCPError",
     "ReadStream",
     "SessionMessage",

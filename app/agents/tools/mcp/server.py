@@ -59,7 +59,8 @@ class Server:
         self._pending: dict[int, AsyncResult[str]] = {}
         self._numbers = count(1)
         self._discretion = Discretion(settings)
-        self._refused: list[str] = []
+        # Of its tools those that can't be offered, and why.
+        self.refused: tuple[str, ...] = ()
 
     def start(self) -> None:
         """Have it running from now on. Returns at once."""
@@ -171,12 +172,13 @@ class Server:
                 answer.set(self._discretion.answered(news["text"]))
 
     def _learn(self, listed: list[Listed], refused: list[str]) -> None:
-        if refused and refused != self._refused:
-            log.warning("MCP server %s: left out: %s", self.settings.name, cut("; ".join(refused), MAX_DETAIL))
-        self._refused = refused
+        told = tuple(self._discretion.told(each) for each in refused)
+        if told and told != self.refused:
+            log.warning("MCP server %s: left out: %s", self.settings.name, cut("; ".join(told), MAX_DETAIL))
+        self.refused = told
         # The same again stays the same object: those who compare it do so for each run.
-        if self.listed != (told := tuple(listed)):
-            self.listed = told
+        if self.listed != (known := tuple(listed)):
+            self.listed = known
         if self._ready_since is None:
             self._ready_since = time.monotonic()
             self._failure = None

@@ -72,6 +72,10 @@ class McpServers:
         """By name: ``ready``, ``starting``, or ``failed: `` and why."""
         return {name: server.state() for name, server in self._servers.items()}
 
+    def refused(self) -> dict[str, tuple[str, ...]]:
+        """By server, which of its tools can't be offered, and why."""
+        return {name: server.refused for name, server in self._servers.items() if server.refused}
+
     def close(self) -> None:
         """End all servers, and wait for that."""
         keepers = [keeper for server in self._servers.values() if (keeper := server.close())]

@@ -7,6 +7,7 @@ without end for ever and lets the program outlive a killed parent.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import time
@@ -15,7 +16,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio
-from mcp_types import jsonrpc_message_adapter
+from mcp_types import JSONRPCMessage, jsonrpc_message_adapter
 
 from app.agents.tools.mcp import family
 from app.agents.tools.mcp.sdk import ReadStream, SessionMessage, TransportStreams, WriteStream
@@ -88,8 +89,8 @@ async def _read(
         if not line:
             break
         try:
-            message = jsonrpc_message_adapter.validate_json(line, by_name=False)
-        except ValueError:
+            message = _message(line)
+        except (ValueError, RecursionError):
             if time.monotonic() - since > RUBBISH_WINDOW:
                 rubbish, since = 0, time.monotonic()
             if line.strip():
@@ -104,6 +105,15 @@ async def _read(
         await last.wait()
         await process.wait()
     raise Failure(_ending(process.returncode))
+
+
+def _message(line: bytes) -> JSONRPCMessage:
+    """Raises ValueError, RecursionError."""
+    try:
+        return jsonrpc_message_adapter.validate_json(line, by_name=False)
+    except ValueError:
+        # It reads neither halves of surrogate pairs nor many levels, which one tool's schema may have.
+        return jsonrpc_message_adapter.validate_python(json.loads(line), by_name=False)
 
 
 def _ending(code: int | None) -> str:

@@ -4,7 +4,8 @@ from types import MappingProxyType
 
 import pytest
 
-from app.agents.tools.mcp.discretion import Discretion, secret_arguments
+from app.agents.tools.mcp.discretion import Discretion
+from app.config.secret_forms import secret_arguments
 from app.config.settings import McpServer
 
 SECRET = "tr0ub4dor-and-3"
@@ -24,7 +25,7 @@ SECRET = "tr0ub4dor-and-3"
 )
 def test_a_secret_among_the_arguments(arguments: tuple[str, ...]) -> None:
     """What follows a name that looks secret is one, as programs are commonly told them."""
-    assert list(secret_arguments(arguments)) == [SECRET]
+    assert [arguments[each.argument][slice(*each.place)] for each in secret_arguments(arguments)] == [SECRET]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import gevent
+import orjson
 import pytest
 
 from app.agents.tools.mcp import server as one_server
@@ -157,6 +158,25 @@ FAILING = {
     "leaving": (script("raw", "leave"), "it ended with exit code 8", ""),
     "code": ({"command": sys.executable, "args": ("-c", "import sys; sys.exit('bad key')")}, "exit code 1", "bad key"),
 }
+
+
+def test_a_bad_tool_costs_itself_alone(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever is wrong with it: the others work, also those behind it, and the log names it with what is wrong."""
+    servers = start(x=script("raw", "broken"))
+    offered = {tool.name for tool in servers.tools()}
+    assert {"x__echo", "x__after"} <= offered
+    assert call(servers, "x__echo", a=1) == '{"a": 1}'
+    bad = {"typeless", "schemaless", "stringly", "arrayed", "wordless", "hinted", "unequal", "halved", "deep"}
+    assert not {f"x__{name}" for name in bad} & offered
+    [told] = [message for message in caplog.messages if "left out" in message]
+    for name in (*bad, "echo"):
+        assert repr(name) in told, name
+    assert told.count("number ") == 5
+    assert "an inputSchema without \"type\": \"object\": 'typeless', 'schemaless'" in told
+    [refused] = servers.refused().values()
+    assert any("'typeless'" in each for each in refused)
+    # What is offered can be told to a model.
+    orjson.dumps([dict(tool.parameters) for tool in servers.tools()])
 
 
 TALKATIVE = {

@@ -45,6 +45,29 @@ def tools() -> list[dict[str, Any]]:
     if "fat" in MODES:
         listed.append({"name": "fat", "inputSchema": {"type": "object", "description": "x" * 40_000}})
         listed.append({"name": "wordy", "description": "x" * 5_000, "inputSchema": {"type": "object"}})
+    if "broken" in MODES:
+        fine = {"type": "object"}
+        deep: dict[str, Any] = fine
+        for _ in range(300):
+            deep = {"type": "object", "properties": {"a": deep}}
+        listed += [
+            {"name": "typeless", "inputSchema": {"properties": {}}},
+            {"name": "schemaless"},
+            {"name": "stringly", "inputSchema": "object"},
+            {"name": "arrayed", "inputSchema": {"type": "array"}},
+            {"name": "", "inputSchema": fine},
+            {"inputSchema": fine},
+            {"name": 7, "inputSchema": fine},
+            "no tool at all",
+            None,
+            {"name": "wordless", "description": 7, "inputSchema": fine},
+            {"name": "hinted", "annotations": "yes", "inputSchema": fine},
+            {"name": "unequal", "inputSchema": {"type": "object", "default": float("nan")}},
+            {"name": "halved", "inputSchema": {"type": "object", "title": "\ud800"}},
+            {"name": "deep", "inputSchema": deep},
+            {"name": "echo", "inputSchema": fine},
+            {"name": "after", "inputSchema": fine},
+        ]
     if "many" in MODES:
         listed += [{"name": f"tool{number}", "inputSchema": {"type": "object"}} for number in range(1000)]
     if "dense" in MODES:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from glob import escape
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import NamedTuple
@@ -39,7 +40,7 @@ class Confinement:
     @classmethod
     def of(cls, settings: Settings) -> Confinement:
         files = (*own_files(settings.path, settings.storage_url), *settings.files)
-        return cls((settings.state_dir,), tuple(dict.fromkeys(files)), settings.gateway)
+        return cls(settings.private_dirs, tuple(dict.fromkeys(files)), settings.gateway)
 
     def cover(self, workspace: Path, environment: Mapping[str, str]) -> Cover:
         """What to hide from commands with this workspace and environment. Asks the disk, so call it in a thread.
@@ -56,7 +57,7 @@ class Confinement:
                 if _is_covered(folder, hidden, workspace):
                     continue
                 if _is_shared(folder) or any(path.is_relative_to(folder) for path in needed):
-                    hidden.append(file)
+                    hidden += [file, *_copies(folder, file.name)]
                     exposed.append(folder)
                 else:
                     hidden.append(folder)
@@ -80,6 +81,13 @@ class Confinement:
         if any(address in network for network in self.gateway.trusted_proxies for address in own):
             return "gateway.trustedProxies holds an address of this machine"
         return None
+
+
+def _copies(folder: Path, name: str) -> Iterator[Path]:
+    """What editors and the gateway itself leave beside a file that they save."""
+    name = escape(name)
+    for pattern in (f"{name}~", f"{name}.bak*", f"{name}.orig", f".{name}.*"):
+        yield from folder.glob(pattern)
 
 
 def _is_covered(folder: Path, hidden: Iterable[Path], workspace: Path) -> bool:

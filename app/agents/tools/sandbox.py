@@ -84,7 +84,8 @@ class Sandbox:
         mounts = [(path, self._empty(path)) for path in _existing([*_WAYS_OUT, *hidden])]
         if any(path == workspace for path, _ in mounts):
             raise SandboxRefused("the workspace is the folder of the gateway's own files")
-        mounts.append((workspace, ["--bind", str(workspace), str(workspace)]))
+        shut = [path for path, _ in mounts if path.is_relative_to(workspace)]
+        mounts += [(path, _bound(path)) for path in (workspace, *_between(workspace, shut))]
         mounts.sort(key=lambda mount: len(mount[0].parts))
         options = [option for _, mount in mounts for option in mount]
         alone = () if network else ("--unshare-net",)
@@ -148,6 +149,19 @@ class Search:
         said = outcome.text().strip().splitlines()
         why = said[0] if said else f"no end after {TRIAL_TIMEOUT:g} s" if outcome.timed_out else f"code {outcome.code}"
         return NoSandbox(f"bubblewrap does not work here ({why[:MAX_WHY]})", ALLOW)
+
+
+def _bound(path: Path) -> list[str]:
+    return ["--bind", str(path), str(path)]
+
+
+def _between(workspace: Path, shut: Sequence[Path]) -> set[Path]:
+    """The folders from the workspace to what is hidden in it: what is mounted can't be moved.
+
+    Or a command would call its folder otherwise, and the next one would find it open.
+    """
+    above = {folder for path in shut for folder in path.parents if folder.is_relative_to(workspace)}
+    return {folder for folder in above - {workspace} if not any(folder.is_relative_to(path) for path in shut)}
 
 
 def _existing(paths: Sequence[Path | str]) -> Iterator[Path]:

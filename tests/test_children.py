@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from app import children
-from app.children import MARK, Outcome
+from app.children import MARK, Bounds, Outcome
 from tests.agents.scene import until
 from tests.open_files import open_files
 
@@ -195,6 +195,45 @@ def test_nothing_is_left(tmp_path: Path, way: str, end: str) -> None:
         outcome = greenlet.get(timeout=20)
         assert outcome.timed_out == (end == "for its time")
     assert alive(mark) == []
+
+
+@pytest.mark.parametrize("script", ["exit 3", "kill -KILL $$", "kill -TERM $$", "kill -INT $$", "kill -USR1 $$"])
+def test_a_head_ends_as_its_program_does(script: str) -> None:
+    """With bounds there is a process between, which passes on output, exit code and signal."""
+    assert shell(f"echo x; {script}", bounds=Bounds()) == shell(f"echo x; {script}")
+
+
+def test_a_headed_program_is_asked_before_it_is_killed(tmp_path: Path) -> None:
+    """SIGTERM comes first there, too, and what the program says then is heard."""
+    script = "trap 'echo bye; exit' TERM; : > ready; while :; do sleep 0.01; done"
+    greenlet = gevent.spawn(shell, script, folder=tmp_path, timeout=2, bounds=Bounds())
+    until(lambda: (tmp_path / "ready").exists())
+    assert greenlet.get(timeout=20).output.endswith(b"bye\n")
+
+
+@pytest.mark.parametrize(
+    ("script", "bounds", "told"),
+    [
+        ("for i in 1 2 3 4 5 6; do sleep 9 & done; wait", Bounds(processes=5), "it had more than 5 processes"),
+        (
+            f"for i in 1 2 3; do {sys.executable} -S -c 'import time; x = b\"x\" * (60 << 20); time.sleep(9)' & done; wait",
+            Bounds(memory=150 << 20),
+            "its processes took more than 150 MB together",
+        ),
+    ],
+)
+def test_what_takes_too_much_is_ended(script: str, bounds: Bounds, told: str) -> None:
+    """With all that it started, and the last line of its output says which bound it was."""
+    outcome = shell(script, bounds=bounds)
+    assert outcome.code == -signal.SIGKILL
+    assert outcome.text().endswith(f"[ended: {told}]\n")
+
+
+def test_one_process_can_not_have_more_memory_than_all() -> None:
+    """It gets no more from the system, at once, and can say so."""
+    script = "import sys\ntry: bytes(200 << 20)\nexcept MemoryError: sys.exit(7)"
+    outcome = children.run([sys.executable, "-c", script], **LIMITS, bounds=Bounds(memory=150 << 20))
+    assert outcome.code == 7
 
 
 def test_the_exception_thrown_in_comes_out(tmp_path: Path) -> None:

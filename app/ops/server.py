@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, NoReturn
 
+from app.children import orphans
 from app.config import ConfigError, Environment, Settings, load, make_state_dir, read_environment
 from app.ops import logs
 from app.providers.local import LocalModel
@@ -83,6 +84,7 @@ def build_services() -> Services:
     environment, settings = read_settings()
     for warning in settings.warnings:
         log.warning(warning)
+    orphans.adopt()
     services = Services(environment, settings, _local_model)
     services.start_background()
     return services

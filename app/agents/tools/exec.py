@@ -18,8 +18,8 @@ from app.agents.tools.confinement import Confinement
 from app.agents.tools.sandbox import NoSandbox, Sandbox, SandboxRefused
 from app.agents.tools.tool import Tool, ToolFailed
 from app.agents.tools.workspace import aside
-from app.children import Outcome
-from app.config.environment import environment_of_commands
+from app.children import Bounds, Outcome
+from app.config.environment import environment_of_children, environment_of_commands
 
 if TYPE_CHECKING:
     from app.agents.run import Run
@@ -103,6 +103,7 @@ def exec_tool(root: Path, rules: ExecRules) -> Tool:
                 timeout=timeout,
                 max_output=MAX_OUTPUT,
                 max_read=MAX_READ,
+                bounds=Bounds() if isinstance(box, NoSandbox) else None,
             )
         except OSError as error:
             raise ToolFailed(f"the command can't be started: {error.strerror}") from None
@@ -162,6 +163,9 @@ def _prepare(
         raise ToolFailed(f"the workspace can't be made: {error.strerror}") from None
     folder = _folder(root, workdir)
     environment = environment_of_commands()
+    # Some Pythons need it to start, and one is the head of the command's family.
+    if library_path := environment_of_children().get("LD_LIBRARY_PATH"):
+        environment["LD_LIBRARY_PATH"] = library_path
     path = os.pathsep.join(_outside(root, environment["PATH"]))
     if rules.security == "full":
         arguments = [shutil.which("bash", path=path) or "/bin/sh", "-c", command]

@@ -30,6 +30,8 @@ STAYING = {
     "forking on": "forker() { while :; do sleep @ & sleep 0.01; done; }; forker & setsid sh -c 'sleep @ & sleep @' &",
     "printing without end": "yes @ &",
 }
+# Python that takes 60 MB for a while.
+TAKING = 'import time; x = b"x" * (60 << 20); time.sleep(9)'
 
 
 def shell(script: str, **changes: Any) -> Outcome:
@@ -216,7 +218,7 @@ def test_a_headed_program_is_asked_before_it_is_killed(tmp_path: Path) -> None:
     [
         ("for i in 1 2 3 4 5 6; do sleep 9 & done; wait", Bounds(processes=5), "it had more than 5 processes"),
         (
-            f"for i in 1 2 3; do {sys.executable} -S -c 'import time; x = b\"x\" * (60 << 20); time.sleep(9)' & done; wait",
+            f"for i in 1 2 3; do {sys.executable} -S -c '{TAKING}' & done; wait",
             Bounds(memory=150 << 20),
             "its processes took more than 150 MB together",
         ),

@@ -108,7 +108,14 @@ def _exec(base: Written, own: Written, report: Report) -> kinds.Exec:
         safe_bins=tuple(merged["safe_bins"]) if "safe_bins" in merged else None,
         timeout_seconds=merged.get("timeout_seconds"),
         barred=tuple(dict.fromkeys(barred)),
+        network=all(each.get("network", True) for each in (theirs, ours)),
+        max_memory_bytes=_least("max_memory_bytes", theirs, ours),
+        max_processes=_least("max_processes", theirs, ours),
     )
+
+
+def _least(name: str, *sections: Data) -> int | None:
+    return min((section[name] for section in sections if name in section), default=None)
 
 
 def _asked(merged: Data, where: Callable[[str, str], KeyPath]) -> Iterator[_Asked]:

@@ -134,13 +134,17 @@ class Exec:
     """How commands may run.
 
     security: the narrowest of what ``security``, ``mode``, ``ask``, ``host`` and ``strictInlineEval`` ask for; unset,
-    the profile decides. barred: names that never run under an allowlist, whoever lists them.
+    the profile decides. barred: names that never run under an allowlist, whoever lists them. network: whether they have
+    one. max_memory_bytes, max_processes: of a command with all that it starts.
     """
 
     security: str | None = None  # deny | allowlist | full
     safe_bins: tuple[str, ...] | None = None
     timeout_seconds: int | None = None
     barred: tuple[str, ...] = ()
+    network: bool = True
+    max_memory_bytes: int | None = None
+    max_processes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import psutil
 import pytest
@@ -112,6 +113,34 @@ def test_none_outlives_a_killed_gateway(
 def _hopeless(gateway: Gateway) -> None:
     with suppress(OSError):
         gateway.chat("go")
+
+
+def test_bounds_from_the_file_hold(start_gateway: StartGateway, programs: Path, provider: ScriptedProvider) -> None:
+    """An agent's own key narrows the gateway's, and the model reads what the command went beyond."""
+    gateway = start_gateway(
+        env={"PATH": f"{programs}"},
+        tools={"profile": "coding", "exec": {"maxProcesses": 50, "maxMemoryBytes": 10**9}},
+        agents={"list": [{"id": "main", "model": "scripted/m", "tools": {"exec": {"maxProcesses": 3}}}]},
+    )
+    seen = ask(gateway, provider, "for i in 1 2 3 4 5; do sleep 60 & done; wait")
+    assert "[ended: it had more than 3 processes]" in seen
+
+
+@pytest.mark.parametrize("where", ["tools", "agents"])
+def test_no_network_is_refused_without_a_sandbox(start_gateway: StartGateway, programs: Path, where: str) -> None:
+    """The start ends in one line that says which agents, why, and what to do; without commands it is no matter."""
+    exec_rules = {"exec": {"network": False}}
+    changes: dict[str, Any] = {"tools": {"profile": "coding"}}
+    if where == "tools":
+        changes["tools"] |= exec_rules
+    else:
+        changes["agents"] = {"list": [{"id": "main", "model": "scripted/m", "tools": exec_rules}]}
+    gateway = start_gateway(env={"PATH": f"{programs}"}, up=False, **changes)
+    assert gateway.wait_for_end() != 0
+    [line] = [line for line in gateway.log.splitlines() if line.startswith("gateway: ")]
+    assert "tools.exec.network is false for main" in line
+    assert "bubblewrap (bwrap) is not installed" in line
+    start_gateway(env={"PATH": f"{programs}"}, tools={"profile": "readonly", **exec_rules})
 
 
 def test_what_a_killed_bridge_leaves_ends(start_gateway: StartGateway, provider: ScriptedProvider) -> None:

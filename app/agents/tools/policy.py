@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import cache
 from typing import NamedTuple
@@ -78,7 +79,7 @@ class Policy:
     ``deny`` of either always wins, and an agent's ``allow`` only narrows. Names are tools, ``group:…`` or patterns
     with ``*``, whatever their case and the space around them.
 
-    profile: the one that applies. exec: how commands may run, with every field but ``timeout_seconds`` set.
+    profile: the one that applies. exec: how commands may run; of its fields only bounds may be None.
     ``limits`` of both narrow further; those for certain models hold where one of ``choice`` is meant, since any of them
     may answer, and where no choice is given. is_special: other models or callers may have another policy.
     """
@@ -121,6 +122,17 @@ class Policy:
     def may_allow_mcp(self) -> bool:
         """Whether a tool of an MCP server might be allowed, whatever the servers are called."""
         return any("*" in pattern or "__" in pattern for pattern in self._granted)
+
+
+def without_network(settings: Settings) -> list[str]:
+    """The agents that may have commands and must have no network for them."""
+    found = []
+    for agent in settings.agents.values():
+        # Without what narrows it for some models and callers alone: there may be others.
+        policy = Policy(replace(settings.tools, limits=()), replace(agent.tools, limits=()))
+        if policy.allows("exec") and not policy.exec.network:
+            found.append(agent.id)
+    return found
 
 
 def name_warnings(settings: Settings) -> Iterator[str]:
@@ -174,12 +186,18 @@ def _exec(gateway: Exec, agent: Exec, usual: str) -> Exec:
         bins = tuple(name for name in bins if name in (gateway.safe_bins or ()))
     barred = {_normal(name) for name in (*gateway.barred, *agent.barred)}
     bins = tuple(name for name in bins if not {_normal(name), _normal(name).rstrip("0123456789.")} & barred)
-    times = [seconds for seconds in (gateway.timeout_seconds, agent.timeout_seconds) if seconds is not None]
     return Exec(
         security=min(wanted, most, key=SECURITIES.index),
         safe_bins=bins,
-        timeout_seconds=min(times, default=None),
+        timeout_seconds=_least(gateway.timeout_seconds, agent.timeout_seconds),
+        network=gateway.network and agent.network,
+        max_memory_bytes=_least(gateway.max_memory_bytes, agent.max_memory_bytes),
+        max_processes=_least(gateway.max_processes, agent.max_processes),
     )
+
+
+def _least(*bounds: int | None) -> int | None:
+    return min((bound for bound in bounds if bound is not None), default=None)
 
 
 class _Ceiling:

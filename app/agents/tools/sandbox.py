@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -162,6 +163,28 @@ def _between(workspace: Path, shut: Sequence[Path]) -> set[Path]:
     """
     above = {folder for path in shut for folder in path.parents if folder.is_relative_to(workspace)}
     return {folder for folder in above - {workspace} if not any(folder.is_relative_to(path) for path in shut)}
+
+
+def look(path: str | None = None) -> NoSandbox | None:
+    """Why bubblewrap doesn't work here, for a process that has no hub and forks others. Waits for it."""
+    environment = environment_of_commands()
+    program = shutil.which("bwrap", path=path or environment["PATH"])
+    if program is None:
+        return NoSandbox("bubblewrap (bwrap) is not installed", INSTALL)
+    words, theirs = os.pipe()
+    with open(words, "rb") as said:
+        try:
+            command = [*Sandbox(program).frame(), "--", "/bin/sh", "-c", ":"]
+            ends = [(os.POSIX_SPAWN_DUP2, theirs, descriptor) for descriptor in (1, 2)]
+            pid = os.posix_spawn(program, command, environment, file_actions=ends)
+        except OSError as error:
+            return NoSandbox(f"bubblewrap can't be started: {error.strerror}", INSTALL)
+        finally:
+            os.close(theirs)
+        first = said.readline(MAX_WHY).decode(errors="replace").strip()
+    if os.waitpid(pid, 0)[1] == 0:
+        return None
+    return NoSandbox(f"bubblewrap does not work here ({first})", ALLOW)
 
 
 def _existing(paths: Sequence[Path | str]) -> Iterator[Path]:

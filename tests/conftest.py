@@ -8,9 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.live.gateway import Config, Gateway, config_for
 from tests.scripted import ScriptedProvider
+
+# How fast examples are made and tried says how busy the machine is, not whether a promise holds.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 # A shell that runs something in the background has it ignore Ctrl-C, and so would all that is started here.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

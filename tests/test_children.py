@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from app import children
-from app.children import MARK, Outcome
+from app.children import MARK, Bounds, Outcome, child
 from tests.agents.scene import until
 from tests.open_files import open_files
 
@@ -30,6 +30,8 @@ STAYING = {
     "forking on": "forker() { while :; do sleep @ & sleep 0.01; done; }; forker & setsid sh -c 'sleep @ & sleep @' &",
     "printing without end": "yes @ &",
 }
+# Python that takes 60 MB for a while.
+TAKING = 'import time; x = b"x" * (60 << 20); time.sleep(9)'
 
 
 def shell(script: str, **changes: Any) -> Outcome:
@@ -169,9 +171,12 @@ def test_a_silent_program_ends_in_time() -> None:
     assert alive(mark) == []
 
 
-def test_it_is_asked_before_it_is_killed() -> None:
-    """SIGTERM comes first, and what a program says then is still heard."""
-    outcome = shell("trap 'echo bye; exit' TERM; while :; do sleep 0.01; done", timeout=0.3)
+@pytest.mark.parametrize("bounds", [None, Bounds()], ids=["alone", "headed"])
+def test_it_is_asked_before_it_is_killed(monkeypatch: pytest.MonkeyPatch, bounds: Bounds | None) -> None:
+    """SIGTERM comes first, and what a program says then is still heard; it may be as slow as the machine."""
+    monkeypatch.setattr(child, "GRACE", 60.0)
+    # The time is for the shell to start and to say what it does at SIGTERM.
+    outcome = shell("trap 'echo bye; exit' TERM; while :; do sleep 0.01; done", timeout=3, bounds=bounds)
     assert outcome.output.endswith(b"bye\n")
 
 
@@ -195,6 +200,37 @@ def test_nothing_is_left(tmp_path: Path, way: str, end: str) -> None:
         outcome = greenlet.get(timeout=20)
         assert outcome.timed_out == (end == "for its time")
     assert alive(mark) == []
+
+
+@pytest.mark.parametrize("script", ["exit 3", "kill -KILL $$", "kill -TERM $$", "kill -INT $$", "kill -USR1 $$"])
+def test_a_head_ends_as_its_program_does(script: str) -> None:
+    """With bounds there is a process between, which passes on output, exit code and signal."""
+    assert shell(f"echo x; {script}", bounds=Bounds()) == shell(f"echo x; {script}")
+
+
+@pytest.mark.parametrize(
+    ("script", "bounds", "told"),
+    [
+        ("for i in 1 2 3 4 5 6; do sleep 9 & done; wait", Bounds(processes=5), "it had more than 5 processes"),
+        (
+            f"for i in 1 2 3; do {sys.executable} -S -c '{TAKING}' & done; wait",
+            Bounds(memory=150 << 20),
+            "its processes took more than 150 MB together",
+        ),
+    ],
+)
+def test_what_takes_too_much_is_ended(script: str, bounds: Bounds, told: str) -> None:
+    """With all that it started, and the last line of its output says which bound it was."""
+    outcome = shell(script, bounds=bounds)
+    assert outcome.code == -signal.SIGKILL
+    assert outcome.text().endswith(f"[ended: {told}]\n")
+
+
+def test_one_process_can_not_have_more_memory_than_all() -> None:
+    """It gets no more from the system, at once, and can say so."""
+    script = "import sys\ntry: bytes(200 << 20)\nexcept MemoryError: sys.exit(7)"
+    outcome = children.run([sys.executable, "-c", script], **LIMITS, bounds=Bounds(memory=150 << 20))
+    assert outcome.code == 7
 
 
 def test_the_exception_thrown_in_comes_out(tmp_path: Path) -> None:

@@ -40,6 +40,19 @@ def test_the_pins_are_what_is_installed(file: str) -> None:
     assert not others, ", ".join(others)
 
 
+def test_the_lock_has_the_hashes_of_what_runs() -> None:
+    """What is installed is what the lists say, in the same versions, and each by the hashes of its files."""
+    text = (ROOT / "requirements.lock").read_text().replace("\\\n", " ")
+    locked = [line.split() for line in text.splitlines() if not line.startswith("#")]
+    listed = {canonicalize_name(pin.name): str(pin.specifier) for pin in pins(*FILES[:2])}
+    assert {canonicalize_name(line[0].partition("==")[0]): line[0].partition("==")[2] for line in locked} == {
+        name: version.removeprefix("==") for name, version in listed.items()
+    }
+    for _, *hashes in locked:
+        assert hashes
+        assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", each) for each in hashes)
+
+
 @pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize("file", FILES)
 def test_every_pin_accepts_every_python(file: str, python: str) -> None:

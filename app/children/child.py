@@ -16,6 +16,8 @@ from gevent import Greenlet, Timeout
 from gevent.event import Event
 from gevent.os import make_nonblocking, nb_read, nb_write
 
+from app.children import orphans
+from app.children.bounds import Bounds
 from app.children.launch import Started, start
 from app.children.printout import BLOCK, Outcome, Printout
 
@@ -41,6 +43,7 @@ def run(
     given: bytes = b"",
     keep_open: Sequence[int] = (),
     max_read: int | None = None,
+    bounds: Bounds | None = None,
 ) -> Outcome:
     """Run a program to its end, or end it when ``timeout`` seconds are over or it printed more than ``max_read`` bytes.
 
@@ -49,16 +52,20 @@ def run(
 
     Cooperative: other greenlets go on meanwhile. What the program started ends with it, also when an exception is
     thrown into this greenlet: its process group by SIGTERM and SIGKILL, what left the group by SIGKILL. Out of reach is
-    only what left the group and shed its environment too; in a ``sandbox`` that ends as well, a moment later.
+    only what left the group and shed its environment too; in a ``sandbox`` that ends as well, a moment later, and with
+    ``bounds``, which also end it when the gateway is killed, there is no such way out.
     Raises OSError when the program can't be started, ValueError for arguments that no program can have.
     """
+    if bounds is not None:
+        arguments = bounds.around(arguments, environment, GRACE)
     mark = secrets.token_hex(16)
     # Before the program starts: the end of one that is quick would go unheard.
     gevent.get_hub().loop.install_sigchld()
     environment = {**environment, MARK: mark}
     started = start(arguments, environment, folder=folder, has_input=bool(given), keep_open=keep_open)
     # Nothing waited since the program was started, so nothing could be thrown in between.
-    child = _Child(started, f"{MARK}={mark}".encode(), max_output, max_read or max_output)
+    child = _Child(started, f"{MARK}={mark}".encode(), max_output, max_read or max_output, headed=bounds is not None)
+    orphans.known.add(started.pid)
     # In a greenlet of its own: an exception thrown into this one must not hit the end half way.
     keeper = gevent.spawn(child.see_through, given, timeout)
     thrown: BaseException | None = None
@@ -76,9 +83,10 @@ def run(
 
 
 class _Child:
-    def __init__(self, started: Started, mark: bytes, max_output: int, max_read: int) -> None:
+    def __init__(self, started: Started, mark: bytes, max_output: int, max_read: int, *, headed: bool) -> None:
         self._group, self._output, self._input = started
         self._mark = mark
+        self._headed = headed
         self._printed = Printout(max_output, whole=max_read <= max_output)
         self._max_read = max_read
         self._code: int | None = None
@@ -114,6 +122,7 @@ class _Child:
 
     def _on_exit(self) -> None:
         # In the hub, which collected the process already.
+        orphans.known.discard(self._group)
         self._code = os.waitstatus_to_exitcode(self._exit.rstatus)
         self._exit.stop()
         self._exit.close()
@@ -147,6 +156,24 @@ class _Child:
             os.close(descriptor)
 
     def _end(self) -> None:
+        if self._headed:
+            self._end_headed()
+        else:
+            self._end_marked()
+
+    def _end_headed(self) -> None:
+        """Let the head of the family end it, or, should the family have killed its head, do it from here."""
+        if not self._exited.is_set():
+            _signal(self._group, signal.SIGTERM)
+            # It can be stopped by those that it is to end.
+            _signal(self._group, signal.SIGCONT)
+            if not self._exited.wait(GRACE + PATIENCE):
+                _signal(self._group, signal.SIGKILL)
+                self._exited.wait(PATIENCE)
+        if self._code != 0 and not orphans.end():
+            log.error("a command can't be ended: what it started")
+
+    def _end_marked(self) -> None:
         group = self._group
         if _signal(group, signal.SIGTERM):
             _until(lambda: not _signal(group, 0), GRACE)

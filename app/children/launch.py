@@ -73,11 +73,17 @@ def _inheritable() -> Iterator[int]:
                 yield descriptor
 
 
+def found(name: str, environment: Mapping[str, str]) -> str:
+    """The path of a program. Raises FileNotFoundError."""
+    program = shutil.which(name, path=environment.get("PATH", os.defpath))
+    if program is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+    return program
+
+
 def _command(arguments: Sequence[str], environment: Mapping[str, str], folder: Path | None) -> list[str]:
     """The same program by its path, and started in the folder."""
-    program = shutil.which(arguments[0], path=environment.get("PATH", os.defpath))
-    if program is None:
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), arguments[0])
+    program = found(arguments[0], environment)
     if folder is None:
         return [program, *arguments[1:]]
     if not folder.is_dir():

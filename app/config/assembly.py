@@ -34,7 +34,9 @@ def assemble(data: Data, environment: Environment, report: Report) -> kinds.Sett
     session, logging = data.get("session", {}), data.get("logging", {})
     maintenance = session.get("maintenance", {})
     storage_url = data.get("storage", {}).get("url") or f"{kinds.SQLITE}{environment.state_dir}/gateway.sqlite3"
-    private = (environment.state_dir, *kinds.own_files(environment.config_path, storage_url))
+    credentials = environment.credentials_dir
+    folders = (environment.state_dir, credentials) if credentials else (environment.state_dir,)
+    private = (*folders, *kinds.own_files(environment.config_path, storage_url))
     gateway = _gateway(data.get("gateway", {}), environment)
     naming = Naming(gateway.auth.mode == "trusted-proxy", aliases_of(report.document))
     tools = Written(data.get("tools", {}), ("tools",))
@@ -61,6 +63,7 @@ def assemble(data: Data, environment: Environment, report: Report) -> kinds.Sett
         logging=_make(kinds.Logging, logging),
         redis_url=data.get("cluster", {}).get("redis_url"),
         aliases=MappingProxyType(naming.aliases),
+        credentials_dir=credentials,
     )
 
 

@@ -38,6 +38,12 @@ class Environment:
     variables: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     faults: tuple[Fault, ...] = ()
 
+    @property
+    def credentials_dir(self) -> Path | None:
+        """Where systemd puts the secrets of a service: ``LoadCredential=``, https://systemd.io/CREDENTIALS."""
+        folder = self.get("CREDENTIALS_DIRECTORY")
+        return Path(folder).absolute() if folder else None
+
     def get(self, name: str) -> str | None:
         """The variable's value; ``None`` when it is unset or empty."""
         return self.variables.get(name) or None

@@ -33,7 +33,7 @@ from app.config.rules import check_rules
 from app.config.schemas import CONFIG
 from app.config.secrecy import literal_secrets, looks_secret
 from app.config.secret_files import SecretFiles
-from app.config.settings import Agent, Settings
+from app.config.settings import Agent, Settings, backup_of
 from app.config.syntax import MAX_CHARACTERS, check_length
 from app.config.unsupported import unsupported
 
@@ -89,7 +89,10 @@ def _checked(text: str | None, name: str, environment: Environment, files: Files
     refuse_unheld(document, report)
     known = keep_known({key: value for key, value in document.items() if key not in _NOT_OURS}, CONFIG, report)
     secrets = SecretFiles(environment.state_dir, files)
-    resolved = References(environment, secrets, report).resolve(without_aliases(known))
+    references = References(environment, secrets, report)
+    resolved = references.resolve(without_aliases(known))
+    for file in references.files():
+        files.note(file)
     data: dict[str, Any]
     try:
         data = CONFIG.load(resolved)
@@ -130,7 +133,8 @@ def _secrets(*given: Mapping[str, str]) -> tuple[str, ...]:
 
 def _guarded(settings: Settings, files: FilesRead) -> Mapping[str, Agent]:
     """The agents, to whose tools every file that the configuration was made of is as shut as the file itself."""
-    more = tuple(path for path in files.states if path != settings.path)
+    read = [path for path in files.states if path != settings.path]
+    more = [*read, *(backup_of(Path(os.path.realpath(path))) for path in read)]
     return MappingProxyType(
         {id: replace(agent, private=(*agent.private, *more)) for id, agent in settings.agents.items()}
     )

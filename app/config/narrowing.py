@@ -7,7 +7,7 @@ narrower, and the report says so. Nothing in here ever widens.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from app.config import settings as kinds
@@ -186,14 +186,20 @@ def _exec(base: Written, own: Written, report: Report) -> kinds.Exec:
             said = f"limits arguments, which is not done here: {', '.join(profiles)} run under no allowlist"
             report.narrow(place, f"{dotted(place)} {said}", instead)
     bins = [data["safe_bins"] for data, _ in sections if "safe_bins" in data]
-    times = [data["timeout_seconds"] for data, _ in sections if "timeout_seconds" in data]
     return kinds.Exec(
         security=security,
         # The agent's, of those that the defaults list, where they do.
         safe_bins=tuple(name for name in bins[-1] if name in bins[0]) if bins else None,
-        timeout_seconds=min(times, default=None),
+        timeout_seconds=_least("timeout_seconds", sections),
         barred=tuple(dict.fromkeys(barred)),
+        network=all(data.get("network", True) for data, _ in sections),
+        max_memory_bytes=_least("max_memory_bytes", sections),
+        max_processes=_least("max_processes", sections),
     )
+
+
+def _least(name: str, sections: Sequence[Written]) -> int | None:
+    return min((data[name] for data, _ in sections if name in data), default=None)
 
 
 def _asked(section: Written) -> Iterator[_Asked]:

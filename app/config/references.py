@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from app.config.environment import Environment
@@ -55,6 +56,15 @@ class References:
                 return self._secret(value, path)
             return {key: self.resolve(item, (*path, key)) for key, item in value.items()}
         return value
+
+    def files(self) -> Iterator[Path]:
+        """The files of all providers, those that no reference names included."""
+        providers = value_at(self._report.document, PROVIDERS)
+        for entry in providers.values() if isinstance(providers, dict) else ():
+            file = entry.get("path") if isinstance(entry, dict) else None
+            filled = filled_in(file, self._environment.get) if isinstance(file, str) else None
+            if filled and "\0" not in filled:
+                yield self._files.place(filled)
 
     def _text(self, text: str, path: KeyPath) -> str:
         filled = filled_in(text, self._environment.get)

@@ -59,6 +59,8 @@ WEEK_SECONDS = 604_800
 DAY_MS = 86_400_000
 GIB = 1 << 30
 MAX_PATTERNS = 100
+# Bytes of addresses with which a shell and small programs still start.
+LEAST_MEMORY = 32 << 20
 
 
 class Section(Schema):
@@ -184,6 +186,9 @@ class ExecSchema(Section):
     safe_bins = texts("a list of command names")
     safe_bin_profiles = Entries(AnyObject(), "an object of limits by command name", ANY_NAME)
     timeout_seconds = integer(1, WEEK_SECONDS)
+    network = Flag()
+    max_memory_bytes = integer(LEAST_MEMORY, 1024 * GIB)
+    max_processes = integer(1, 100_000)
 
 
 class AllowDenySchema(Section):

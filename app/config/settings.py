@@ -144,13 +144,17 @@ class Exec:
     """How commands may run.
 
     security: the narrowest of what ``security``, ``mode``, ``ask``, ``host`` and ``strictInlineEval`` ask for; unset,
-    the profile decides. barred: names that never run under an allowlist, whoever lists them.
+    the profile decides. barred: names that never run under an allowlist, whoever lists them. network: whether they have
+    one. max_memory_bytes, max_processes: of a command with all that it starts.
     """
 
     security: str | None = None  # deny | allowlist | full
     safe_bins: tuple[str, ...] | None = None
     timeout_seconds: int | None = None
     barred: tuple[str, ...] = ()
+    network: bool = True
+    max_memory_bytes: int | None = None
+    max_processes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,6 +384,7 @@ class Settings:
     agents: by id, in the file's order. providers: by id. warnings: lines to log once after a load.
     aliases: ``provider/model`` by other name, in lower case.
     env_secrets: of ``env`` and ``.env``, for no log to show. files: all that the load looked at, as it was then.
+    credentials_dir: where systemd puts the service's secrets.
     """
 
     path: Path
@@ -398,6 +403,12 @@ class Settings:
     warnings: tuple[str, ...] = ()
     env_secrets: tuple[str, ...] = field(default=(), repr=False)
     files: Mapping[Path, FileState] = field(default_factory=lambda: MappingProxyType({}), repr=False, compare=False)
+    credentials_dir: Path | None = None
+
+    @property
+    def private_dirs(self) -> tuple[Path, ...]:
+        """Folders that are the gateway's own as a whole."""
+        return (self.state_dir, self.credentials_dir) if self.credentials_dir else (self.state_dir,)
 
     @property
     def uses_local_model(self) -> bool:

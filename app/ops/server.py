@@ -13,6 +13,9 @@ import tempfile
 from pathlib import Path
 from typing import Any, NoReturn
 
+from app.agents.tools import sandbox
+from app.agents.tools.policy import without_network
+from app.children import orphans
 from app.config import ConfigError, Environment, Settings, load, make_state_dir, read_environment
 from app.ops import logs
 from app.providers.local import LocalModel
@@ -70,6 +73,7 @@ def on_starting(server: Any, environment: Environment, settings: Settings) -> No
     for address in server.cfg.address:
         _check_address(address, settings, inherited=bool(inherited))
     _check_state_dir(settings.state_dir)
+    _check_network_of_commands(settings)
     _raise_file_limit(settings.gateway.max_runs)
     try:
         open_database(settings.storage_url).dispose()
@@ -83,6 +87,7 @@ def build_services() -> Services:
     environment, settings = read_settings()
     for warning in settings.warnings:
         log.warning(warning)
+    orphans.adopt()
     services = Services(environment, settings, _local_model)
     services.start_background()
     return services
@@ -115,6 +120,16 @@ def _check_address(address: Any, settings: Settings, *, inherited: bool) -> None
             if error.errno == errno.EADDRINUSE:
                 refuse(f"{host}:{port} is taken by another program; stop it, or set gateway.port")
             refuse(f"can't listen on {host}:{port}: {error.strerror}")
+
+
+def _check_network_of_commands(settings: Settings) -> None:
+    """What shall have no network must not start where nothing can take it away."""
+    agents = without_network(settings)
+    if agents and (lacking := sandbox.look()):
+        refuse(
+            f"tools.exec.network is false for {', '.join(agents)}, and {lacking.reason}: nothing keeps commands from "
+            f'the network; {lacking.remedy}, or switch them off with tools.exec.security: "deny"'
+        )
 
 
 def _is_loopback(host: str) -> bool:

@@ -59,5 +59,12 @@ def is_public(address: str) -> bool:
     return found in _GLOBAL_6 and not any(found in network for network in _NOT_PUBLIC_6)
 
 
+def embedded(address: str) -> str:
+    """The IPv4 address that a public IPv6 address stands for, where it does; else the address itself."""
+    if ":" in address and (found := IPv6Address(address)) in _NAT64:
+        return str(IPv4Address(int(found) & 0xFFFFFFFF))
+    return address
+
+
 def _is_public_4(address: IPv4Address) -> bool:
     return not any(address in network for network in _NOT_PUBLIC_4)

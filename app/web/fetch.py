@@ -67,8 +67,8 @@ def fetch(
 ) -> Fetched:
     """GET a URL over http or https, without cookies, credentials or proxies.
 
-    Each host is looked up once, must have public addresses alone, and one of those is what is connected to: a name that
-    changes its mind gains nothing. The same holds for every redirect.
+    Each host is looked up once, must have public addresses alone and none of this machine's, and one of those is what
+    is connected to: a name that changes its mind gains nothing. The same holds for every redirect.
 
     max_bytes: of the body, unpacked. timeout: seconds for everything. hosts_allowed: asked with each host, a redirect's
     too, as in ``Location.host``. accept: the header. Raises FetchError.
@@ -120,6 +120,8 @@ def _connected(place: Location, network: Network) -> gevent.socket.socket:
         raise FetchError(f"no host named {place.host} was found")
     if not all(map(is_public, addresses)):
         raise FetchError(f"{place.host} resolves to an address that is not public")
+    if network.is_own(addresses):
+        raise FetchError(f"{place.host} resolves to an address of this machine")
     for address in addresses[:MAX_TRIES]:
         try:
             sock = network.connect(address, place.port)

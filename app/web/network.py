@@ -14,6 +14,9 @@ import gevent.ssl
 from gevent import monkey
 from gevent.threadpool import ThreadPool
 
+from app.web import interfaces
+from app.web.addresses import embedded
+
 # Threads. The hub's own pool also looks up the providers' names, which slow names of foreign pages must not hold up.
 LOOKUPS = 4
 # Seconds.
@@ -26,11 +29,13 @@ class Network(NamedTuple):
     """resolve: the addresses of a host, numeric; raises OSError. Asked once for each request that is sent.
 
     connect: a connected socket to exactly that address and port; raises OSError. tls: the context of https.
+    is_own: whether one of these numeric addresses is this machine's.
     """
 
     resolve: Callable[[str, int], Sequence[str]]
     connect: Callable[[str, int], gevent.socket.socket]
     tls: Callable[[], ssl.SSLContext]
+    is_own: Callable[[Sequence[str]], bool]
 
 
 def _resolve(host: str, port: int) -> Sequence[str]:
@@ -53,6 +58,16 @@ def _looked_up(host: str, port: int) -> list[str] | OSError:
     return list(dict.fromkeys(address[0] for *_, address in found))
 
 
+def _is_own(addresses: Sequence[str]) -> bool:
+    # Each time anew: interfaces come and go.
+    found: bool = _lookups().apply(_any_own, (addresses,))
+    return found
+
+
+def _any_own(addresses: Sequence[str]) -> bool:
+    return any(interfaces.is_own(embedded(address)) for address in addresses)
+
+
 def _connect(address: str, port: int) -> gevent.socket.socket:
     sock = gevent.socket.socket(AF_INET6 if ":" in address else AF_INET, SOCK_STREAM)
     try:
@@ -73,4 +88,4 @@ def _tls() -> ssl.SSLContext:
     return context
 
 
-INTERNET = Network(_resolve, _connect, _tls)
+INTERNET = Network(_resolve, _connect, _tls, _is_own)

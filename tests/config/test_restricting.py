@@ -55,7 +55,8 @@ def test_every_key_that_sounds_like_a_limit_is_in_the_table() -> None:
 def test_every_row_is_a_key() -> None:
     """A row that no file can have would be one that nobody obeys."""
     known = {".".join(each) for path in paths(openclaw_keys()) for each in (path, in_table(path))}
-    own = {"logging.redactPatterns", "tools.exec.timeoutSeconds", "mcp.servers.*.codex", "sharing", "tools.github"}
+    own = {"logging.redactPatterns", "mcp.servers.*.codex", "sharing", "tools.github"}
+    own |= {f"tools.exec.{name}" for name in ("timeoutSeconds", "network", "maxMemoryBytes", "maxProcesses")}
     assert sorted(set(TREATMENTS) - known - own) == []
 
 

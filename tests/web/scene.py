@@ -42,12 +42,13 @@ class Web:
 
     answers: by path, bytes or what gives an iterator of blocks for each request; else 404. requests: heads.
     names: the addresses of each host; a list of lists is given out one after another.
-    looked_up, connected: what was asked of the network, in order.
+    own: addresses of the machine that fetches. looked_up, connected: what was asked of the network, in order.
     """
 
     def __init__(self) -> None:
         self.answers: dict[str, bytes | Callable[[], Blocks]] = {}
         self.names: dict[str, Any] = {"public.example": [PUBLIC]}
+        self.own: set[str] = set()
         self.requests: list[str] = []
         self.looked_up: list[str] = []
         self.connected: list[tuple[str, int]] = []
@@ -64,7 +65,7 @@ class Web:
         self._server.stop(timeout=0)
 
     def network(self) -> Network:
-        return Network(self._resolve, self._connect, self.authority.trusting)
+        return Network(self._resolve, self._connect, self.authority.trusting, self._is_own)
 
     def _resolve(self, host: str, _port: int) -> Sequence[str]:
         self.looked_up.append(host)
@@ -74,6 +75,9 @@ class Web:
                 return [str(ipaddress.ip_address(host))]
             raise OSError(f"no name {host}")
         return found.pop(0) if isinstance(found[0], list) else found
+
+    def _is_own(self, addresses: Sequence[str]) -> bool:
+        return not self.own.isdisjoint(addresses)
 
     def _connect(self, address: str, port: int) -> gevent.socket.socket:
         self.connected.append((address, port))

@@ -50,6 +50,18 @@ def test_any_status_is_an_answer(web: Web, status: str) -> None:
     assert get(web).status == int(status[:3])
 
 
+@pytest.mark.parametrize("own", ["public.example", "93.184.216.34"])
+def test_a_redirect_to_this_machine(web: Web, own: str) -> None:
+    """Its own public address is refused wherever it comes up; nothing is connected to, and nothing shows it."""
+    web.names["other.example"] = ["93.184.216.35"]
+    web.answers["/"] = sent_to(f"http://{own}/")
+    web.own = {PUBLIC}
+    assert refused(web, f"http://{own}/") == f"{own} resolves to an address of this machine"
+    assert web.connected == []
+    assert refused(web, "http://other.example/") == f"{own} resolves to an address of this machine"
+    assert web.connected == [("93.184.216.35", 80)]
+
+
 def test_environment_proxies_are_not_used(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy would look names up again, and reach what it likes."""
     for name in ("http_proxy", "https_proxy", "all_proxy"):

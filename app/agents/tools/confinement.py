@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from glob import escape
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import NamedTuple
 
 from app.config.settings import Gateway, Settings, own_files
-
-# The kernel's tables of this machine's addresses: https://docs.kernel.org/filesystems/proc.html
-_IPV4 = Path("/proc/net/fib_trie")
-_IPV6 = Path("/proc/net/if_inet6")
-_LOCAL = re.compile(r"\|-- (\S+)\n +/32 host LOCAL")
+from app.web import interfaces
 
 # Parts of a path such as ``/etc/gateway``, which is one service's own; ``/etc`` is everybody's.
 _OWN_DEPTH = 3
@@ -39,7 +35,7 @@ class Confinement:
     @classmethod
     def of(cls, settings: Settings) -> Confinement:
         files = (*own_files(settings.path, settings.storage_url), *settings.files)
-        return cls((settings.state_dir,), tuple(dict.fromkeys(files)), settings.gateway)
+        return cls(settings.private_dirs, tuple(dict.fromkeys(files)), settings.gateway)
 
     def cover(self, workspace: Path, environment: Mapping[str, str]) -> Cover:
         """What to hide from commands with this workspace and environment. Asks the disk, so call it in a thread.
@@ -56,7 +52,7 @@ class Confinement:
                 if _is_covered(folder, hidden, workspace):
                     continue
                 if _is_shared(folder) or any(path.is_relative_to(folder) for path in needed):
-                    hidden.append(file)
+                    hidden += [file, *_copies(folder, file.name)]
                     exposed.append(folder)
                 else:
                     hidden.append(folder)
@@ -74,12 +70,26 @@ class Confinement:
             return None
         if auth.trusted_proxy and auth.trusted_proxy.allow_loopback:
             return "gateway.auth.trustedProxy.allowLoopback is on"
-        if not _IPV4.exists():
+        if not interfaces.is_known():
             return "the addresses of this machine are not known"
-        own = _own_addresses()
-        if any(address in network for network in self.gateway.trusted_proxies for address in own):
+        # Loopback has a setting of its own.
+        own = [local for local in interfaces.local_networks() if not local.is_loopback]
+        if any(_overlap(proxies, local) for proxies in self.gateway.trusted_proxies for local in own):
             return "gateway.trustedProxies holds an address of this machine"
         return None
+
+
+def _copies(folder: Path, name: str) -> Iterator[Path]:
+    """What editors and the gateway itself leave beside a file that they save."""
+    name = escape(name)
+    for pattern in (f"{name}~", f"{name}.bak*", f"{name}.orig", f".{name}.*"):
+        yield from folder.glob(pattern)
+
+
+def _overlap(one: IPv4Network | IPv6Network, other: IPv4Network | IPv6Network) -> bool:
+    if isinstance(one, IPv4Network):
+        return isinstance(other, IPv4Network) and one.overlaps(other)
+    return isinstance(other, IPv6Network) and one.overlaps(other)
 
 
 def _is_covered(folder: Path, hidden: Iterable[Path], workspace: Path) -> bool:
@@ -97,11 +107,3 @@ def _needed(environment: Mapping[str, str]) -> Iterator[Path]:
     yield from (Path(folder) for folder in environment["PATH"].split(":") if folder)
     if home := environment.get("HOME"):
         yield Path(home)
-
-
-def _own_addresses() -> Iterable[IPv4Address | IPv6Address]:
-    """All but loopback, which has a setting of its own."""
-    found = [ip_address(literal) for literal in _LOCAL.findall(_IPV4.read_text())]
-    if _IPV6.exists():
-        found += [IPv6Address(bytes.fromhex(line.split()[0])) for line in _IPV6.read_text().splitlines()]
-    return {address for address in found if not address.is_loopback}

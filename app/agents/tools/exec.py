@@ -18,8 +18,8 @@ from app.agents.tools.confinement import Confinement
 from app.agents.tools.sandbox import NoSandbox, Sandbox, SandboxRefused
 from app.agents.tools.tool import Tool, ToolFailed
 from app.agents.tools.workspace import aside
-from app.children import Outcome
-from app.config.environment import environment_of_commands
+from app.children import Bounds, Outcome
+from app.config.environment import environment_of_children, environment_of_commands
 
 if TYPE_CHECKING:
     from app.agents.run import Run
@@ -52,12 +52,16 @@ class ExecRules:
                      ``git``), run anything: to list one is the operator's choice.
     timeout_seconds: the most that a command may have; ``None`` for MOST_TIMEOUT.
     confinement:     what commands must not reach. Without a sandbox they can read whatever the gateway's user can.
+    network:         whether they have one; where not, nothing runs without a sandbox.
+    bounds:          of a command with all that it starts.
     """
 
     security: str
     safe_bins: tuple[str, ...] = ()
     timeout_seconds: int | None = None
     confinement: Confinement = Confinement()
+    network: bool = True
+    bounds: Bounds = Bounds()
 
 
 class _Command(NamedTuple):
@@ -82,17 +86,21 @@ def exec_tool(root: Path, rules: ExecRules) -> Tool:
         box = sandbox.find()
         loophole = aside(rules.confinement.loophole)
         if isinstance(box, NoSandbox):
+            if not rules.network:
+                raise ToolFailed(
+                    "denied by policy: tools.exec.network is false, and without a sandbox nothing can take it away"
+                )
             _warn(NO_SANDBOX, box.reason, box.remedy)
             if loophole and not run.turn.admin:
                 raise ToolFailed(
                     f"denied by policy: {loophole}, so without a sandbox a command could make itself an admin; "
                     "commands are for callers with operator.admin"
                 )
-        elif loophole:
+        elif loophole and rules.network:
             _warn(NO_NETWORK, loophole)
         timeout = min(arguments.get("timeout") or usual, most)
         given = arguments["command"], arguments.get("workdir") or "."
-        command = aside(_prepare, root, rules, box, *given, network=not loophole)
+        command = aside(_prepare, root, rules, box, *given, network=rules.network and not loophole)
         for folder in command.exposed:
             _warn(EXPOSED, str(folder))
         try:
@@ -103,6 +111,7 @@ def exec_tool(root: Path, rules: ExecRules) -> Tool:
                 timeout=timeout,
                 max_output=MAX_OUTPUT,
                 max_read=MAX_READ,
+                bounds=_bounds(rules.bounds, box),
             )
         except OSError as error:
             raise ToolFailed(f"the command can't be started: {error.strerror}") from None
@@ -132,12 +141,23 @@ def exec_tool(root: Path, rules: ExecRules) -> Tool:
     )
 
 
+def _bounds(bounds: Bounds, box: Sandbox | NoSandbox) -> Bounds | None:
+    """None where bubblewrap alone does it: what is inside can't outlive it."""
+    if isinstance(box, NoSandbox):
+        return bounds
+    if bounds == Bounds():
+        return None
+    # Its own two, outside and inside, are no processes of the command's.
+    return bounds._replace(processes=bounds.processes and bounds.processes + 2)
+
+
 def _description(rules: ExecRules) -> str:
+    offline = "" if rules.network else " There is no network."
     if rules.security == "full":
-        return "Run a shell command in the workspace. Programs that it leaves in the background end with it."
+        return f"Run a shell command in the workspace. Programs that it leaves in the background end with it.{offline}"
     return (
         "Run one program in the workspace, without a shell: no pipes, redirections, variables or patterns. "
-        f"Allowed: {named(rules.safe_bins)}."
+        f"Allowed: {named(rules.safe_bins)}.{offline}"
     )
 
 
@@ -162,6 +182,9 @@ def _prepare(
         raise ToolFailed(f"the workspace can't be made: {error.strerror}") from None
     folder = _folder(root, workdir)
     environment = environment_of_commands()
+    # Some Pythons need it to start, and one is the head of the command's family.
+    if library_path := environment_of_children().get("LD_LIBRARY_PATH"):
+        environment["LD_LIBRARY_PATH"] = library_path
     path = os.pathsep.join(_outside(root, environment["PATH"]))
     if rules.security == "full":
         arguments = [shutil.which("bash", path=path) or "/bin/sh", "-c", command]

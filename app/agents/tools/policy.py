@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
 
@@ -74,7 +75,7 @@ class Policy:
     ``deny`` of either always wins, and an agent's ``allow`` only narrows. Names are tools, ``group:…`` or patterns
     with ``*``, whatever their case and the space around them.
 
-    profile: the one that applies. exec: how commands may run, with every field but ``timeout_seconds`` set.
+    profile: the one that applies. exec: how commands may run; of its fields only bounds may be None.
     ``limits`` of both narrow further; those for certain models hold where one of ``choice`` is meant, since any of them
     may answer, those for certain callers where ``identity`` is; and where it is None, whoever or whatever they are for.
     is_special: other models or callers may have another policy.
@@ -118,6 +119,17 @@ class Policy:
         return any("*" in pattern or "__" in pattern for pattern in self._granted)
 
 
+def without_network(settings: Settings) -> list[str]:
+    """The agents that may have commands and must have no network for them."""
+    found = []
+    for agent in settings.agents.values():
+        # Without what narrows it for some models and callers alone: there may be others.
+        policy = Policy(replace(settings.tools, limits=()), replace(agent.tools, limits=()))
+        if policy.allows("exec") and not policy.exec.network:
+            found.append(agent.id)
+    return found
+
+
 def _exec(gateway: Exec, agent: Exec, usual: str) -> Exec:
     """The narrower of both, where both say something."""
     wanted = agent.security or gateway.security or usual
@@ -127,11 +139,13 @@ def _exec(gateway: Exec, agent: Exec, usual: str) -> Exec:
         bins = tuple(name for name in bins if name in (gateway.safe_bins or ()))
     barred = {normal(name).rpartition("/")[2] for name in (*gateway.barred, *agent.barred)}
     bins = tuple(name for name in bins if not _programs(name) & barred)
-    times = [seconds for seconds in (gateway.timeout_seconds, agent.timeout_seconds) if seconds is not None]
     return Exec(
         security=min(wanted, most, key=SECURITIES.index),
         safe_bins=bins,
-        timeout_seconds=min(times, default=None),
+        timeout_seconds=_least(gateway.timeout_seconds, agent.timeout_seconds),
+        network=gateway.network and agent.network,
+        max_memory_bytes=_least(gateway.max_memory_bytes, agent.max_memory_bytes),
+        max_processes=_least(gateway.max_processes, agent.max_processes),
     )
 
 
@@ -139,6 +153,10 @@ def _programs(name: str) -> set[str]:
     """What the program of a name may be called without its folder, and without its version."""
     name = normal(name).rpartition("/")[2].removesuffix(".exe")
     return {name, _VERSION.sub("", name)}
+
+
+def _least(*bounds: int | None) -> int | None:
+    return min((bound for bound in bounds if bound is not None), default=None)
 
 
 class _Ceiling:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -84,7 +85,8 @@ class Sandbox:
         mounts = [(path, self._empty(path)) for path in _existing([*_WAYS_OUT, *hidden])]
         if any(path == workspace for path, _ in mounts):
             raise SandboxRefused("the workspace is the folder of the gateway's own files")
-        mounts.append((workspace, ["--bind", str(workspace), str(workspace)]))
+        shut = [path for path, _ in mounts if path.is_relative_to(workspace)]
+        mounts += [(path, _bound(path)) for path in (workspace, *_between(workspace, shut))]
         mounts.sort(key=lambda mount: len(mount[0].parts))
         options = [option for _, mount in mounts for option in mount]
         alone = () if network else ("--unshare-net",)
@@ -148,6 +150,41 @@ class Search:
         said = outcome.text().strip().splitlines()
         why = said[0] if said else f"no end after {TRIAL_TIMEOUT:g} s" if outcome.timed_out else f"code {outcome.code}"
         return NoSandbox(f"bubblewrap does not work here ({why[:MAX_WHY]})", ALLOW)
+
+
+def _bound(path: Path) -> list[str]:
+    return ["--bind", str(path), str(path)]
+
+
+def _between(workspace: Path, shut: Sequence[Path]) -> set[Path]:
+    """The folders from the workspace to what is hidden in it: what is mounted can't be moved.
+
+    Or a command would call its folder otherwise, and the next one would find it open.
+    """
+    above = {folder for path in shut for folder in path.parents if folder.is_relative_to(workspace)}
+    return {folder for folder in above - {workspace} if not any(folder.is_relative_to(path) for path in shut)}
+
+
+def look(path: str | None = None) -> NoSandbox | None:
+    """Why bubblewrap doesn't work here, for a process that has no hub and forks others. Waits for it."""
+    environment = environment_of_commands()
+    program = shutil.which("bwrap", path=path or environment["PATH"])
+    if program is None:
+        return NoSandbox("bubblewrap (bwrap) is not installed", INSTALL)
+    words, theirs = os.pipe()
+    with open(words, "rb") as said:
+        try:
+            command = [*Sandbox(program).frame(), "--", "/bin/sh", "-c", ":"]
+            ends = [(os.POSIX_SPAWN_DUP2, theirs, descriptor) for descriptor in (1, 2)]
+            pid = os.posix_spawn(program, command, environment, file_actions=ends)
+        except OSError as error:
+            return NoSandbox(f"bubblewrap can't be started: {error.strerror}", INSTALL)
+        finally:
+            os.close(theirs)
+        first = said.readline(MAX_WHY).decode(errors="replace").strip()
+    if os.waitpid(pid, 0)[1] == 0:
+        return None
+    return NoSandbox(f"bubblewrap does not work here ({first})", ALLOW)
 
 
 def _existing(paths: Sequence[Path | str]) -> Iterator[Path]:

@@ -19,6 +19,7 @@ from app.agents.tools.tool import Tool
 from app.agents.tools.web import web_tools
 from app.agents.tools.workspace import Workspace
 from app.agents.turn import Turn
+from app.children import Bounds
 from app.config.settings import Agent, Settings
 
 log = logging.getLogger("gateway.tools")
@@ -165,6 +166,8 @@ class Toolbox:
             safe_bins=rules.safe_bins or (),
             timeout_seconds=rules.timeout_seconds,
             confinement=Confinement.of(self._settings),
+            network=rules.network,
+            bounds=Bounds(rules.max_memory_bytes, rules.max_processes),
         )
         return [
             *file_tools(workspace),

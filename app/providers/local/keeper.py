@@ -28,6 +28,15 @@ LONGEST_PAUSE = 10.0
 # Seconds. A model that served so long did not fail to start.
 PROVEN = 30.0
 
+# Seconds between two questions whether the model still answers; without an answer, and without any computing, until
+# that is told, and until it is ended. A server that is busy, however much, computes.
+PULSE = 2.0
+SILENT = 3.0
+STUCK = 10.0
+# The same for one that is still starting, and may wait for its disk.
+START_STUCK = 60.0
+SILENCE = "it does not answer"
+
 
 def pause(failures: int) -> float:
     """Seconds to wait before the next try, after so many failures in a row."""
@@ -58,13 +67,20 @@ class Model:
         finally:
             os.close(orders)
             os.close(reports)
+        self.pulse = Pulse(self._pid)
 
     def fileno(self) -> int:
         """Where it reports."""
         return self._reports
 
+    def serves(self, port: int) -> None:
+        """It is ready, at this port of loopback."""
+        self.ready_since = time.monotonic()
+        self.pulse = Pulse(self._pid, port)
+
     def kill(self) -> str:
         """Make sure that it is gone. Returns how it ended."""
+        self.pulse.close()
         os.kill(self._pid, signal.SIGKILL)
         code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
         self._close()
@@ -79,13 +95,68 @@ class Model:
         os.close(self._reports)
 
 
+class Pulse:
+    """Asks a model's server, again and again, whether it is there. port: None of one that is still starting."""
+
+    def __init__(self, pid: int, port: int | None = None) -> None:
+        self.due = time.monotonic() + PULSE
+        self._pid = pid
+        self._port = port
+        self._sign = time.monotonic()
+        self._computed = computed(pid)
+        self._question: socket.socket | None = None
+        self._asked = False
+
+    def look(self) -> float:
+        """Seconds since the last sign of life: an answer, or a moment of computing. Never waits."""
+        now = time.monotonic()
+        self.due = now + PULSE
+        answered = self._question is not None and self._answered()
+        if answered or computed(self._pid) != self._computed:
+            self._sign, self._computed = now, computed(self._pid)
+        if answered:
+            self.close()
+        if self._port is not None:
+            self._ask(self._port)
+        return now - self._sign
+
+    def close(self) -> None:
+        if self._question is not None:
+            self._question.close()
+            self._question = None
+
+    def _ask(self, port: int) -> None:
+        if self._question is None:
+            self._question = socket.socket()
+            self._question.setblocking(False)
+            self._question.connect_ex(("127.0.0.1", port))
+            self._asked = False
+        if not self._asked:
+            with contextlib.suppress(OSError):  # not connected yet
+                self._asked = bool(self._question.send(b"GET /health HTTP/1.0\r\n\r\n"))
+
+    def _answered(self) -> bool:
+        assert self._question is not None
+        with contextlib.suppress(OSError):
+            self._question.recv(1)
+            return True
+        return False
+
+
+def computed(pid: int) -> bytes:
+    """What a process has computed until now, to be compared; empty where the system doesn't tell."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", "rb") as stat:
+        return b" ".join(stat.read().rpartition(b")")[2].split()[11:13])
+    return b""
+
+
 class Keeper:
     def __init__(self, door: socket.socket, model_path: str | None) -> None:
         self._door = door
         self._model_path = model_path
         self._model: Model | None = None
         self._leases: set[socket.socket] = set()
-        self._news = b""
+        self._news = self._ready = b""
         self._failures = 0
         self._retry_at: float | None = None
         self._selector = selectors.DefaultSelector()
@@ -95,10 +166,13 @@ class Keeper:
         self._selector.register(self._door, selectors.EVENT_READ, self._admit)
         try:
             while self._door.fileno() >= 0:
-                wait = None if self._retry_at is None else max(0.0, self._retry_at - time.monotonic())
+                dues = [self._retry_at, self._model.pulse.due if self._model else None]
+                wait = min((max(0.0, due - time.monotonic()) for due in dues if due is not None), default=None)
                 for ready, _ in self._selector.select(wait):
                     react: Callable[[Any], None] = ready.data
                     react(ready.fileobj)
+                if self._model and time.monotonic() >= self._model.pulse.due:
+                    self._look(self._model)
                 if self._retry_at is not None and time.monotonic() >= self._retry_at:
                     self._start()
         finally:
@@ -137,7 +211,10 @@ class Keeper:
             self._drop(lease)
 
     def _publish(self, **news: object) -> None:
-        self._news = json.dumps(news).encode() + b"\n"
+        self._pass_on(json.dumps(news).encode() + b"\n")
+
+    def _pass_on(self, news: bytes) -> None:
+        self._news = news
         for lease in list(self._leases):
             self._tell(lease)
 
@@ -156,14 +233,31 @@ class Keeper:
         line = os.read(model.fileno(), 4096)
         report = json.loads(line) if line else {}
         if "port" in report:
-            model.ready_since = time.monotonic()
+            model.serves(report["port"])
             self._publish(state="ready", port=report["port"], key=model.key, contextWindow=report["contextWindow"])
+            self._ready = self._news
         elif "failed" in report:
             model.failure = report["failed"]
         else:
-            self._selector.unregister(model)
-            self._model = None
+            self._drop_model(model)
             self._end(model)
+
+    def _drop_model(self, model: Model) -> None:
+        self._selector.unregister(model)
+        self._model = None
+
+    def _look(self, model: Model) -> None:
+        """Whether it is there: one that is stopped, or stuck, would hold those who wait for it for all their time."""
+        silent = model.pulse.look()
+        is_ready = model.ready_since is not None
+        if silent >= (STUCK if is_ready else START_STUCK):
+            self._drop_model(model)
+            model.kill()
+            self._fail(f"{SILENCE}, and was ended after {silent:.0f} s")
+        elif is_ready and silent >= SILENT and self._news == self._ready:
+            self._publish(state="failed", reason=SILENCE, retryIn=STUCK - silent)
+        elif is_ready and silent < SILENT and self._news != self._ready:
+            self._pass_on(self._ready)
 
     def _end(self, model: Model) -> None:
         how = model.kill()

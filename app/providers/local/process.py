@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from app.children import orphans
 from app.config.environment import environment_of_children
 from app.errors import ProviderError, ProviderTimeout
 from app.providers.local import keeper
@@ -183,6 +184,7 @@ class LocalModel:
                 ],
                 setsid=True,
             )
+            orphans.known.add(self._keeper)
             return ours.detach()
 
     def _leave(self) -> None:
@@ -193,6 +195,7 @@ class LocalModel:
             # In a worker it is not a child, in gunicorn's master somebody else may have reaped it.
             with suppress(ChildProcessError):
                 os.waitpid(self._keeper, os.WNOHANG)
+            orphans.known.discard(self._keeper)
             self._keeper = None
 
 

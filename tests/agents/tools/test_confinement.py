@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from app.agents.tools import confinement
 from app.agents.tools.confinement import Confinement, Cover
 from app.config.settings import Auth, Gateway, TrustedProxyAuth
+from app.web import interfaces
 from tests.agents.scene import settings
 
 ENVIRONMENT = {"PATH": "/usr/bin:/bin:/opt/tools/bin", "HOME": "/var/lib/gateway"}
@@ -28,11 +28,15 @@ ADDRESSES = """\
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with the addresses 10.0.0.7 and fd00::7, and loopback."""
     (tmp_path / "fib_trie").write_text(ADDRESSES)
-    (tmp_path / "if_inet6").write_text(
-        "fd000000000000000000000000000007 04 40 00 82     eth0\n00000000000000000000000000000001 01 80 10 80       lo\n"
+    route = "{} {} 00000000000000000000000000000000 00 00000000000000000000000000000000 00000000 1 0 {} {}\n"
+    routes = (
+        ("fd000000000000000000000000000000", 40, "00000001", "eth0"),
+        ("fd000000000000000000000000000007", 80, "80200001", "eth0"),
+        ("00000000000000000000000000000001", 80, "80200001", "lo"),
     )
-    monkeypatch.setattr(confinement, "_IPV4", tmp_path / "fib_trie")
-    monkeypatch.setattr(confinement, "_IPV6", tmp_path / "if_inet6")
+    (tmp_path / "ipv6_route").write_text("".join(route.format(*each) for each in routes))
+    monkeypatch.setattr(interfaces, "IPV4", tmp_path / "fib_trie")
+    monkeypatch.setattr(interfaces, "IPV6", tmp_path / "ipv6_route")
 
 
 def behind_proxies(*networks: str, allow_loopback: bool = False) -> Confinement:
@@ -70,7 +74,7 @@ def test_a_machine_among_its_own_proxies_is_a_loophole(network: str) -> None:
 
 def test_a_machine_with_unknown_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the system doesn't tell them, the worse is assumed."""
-    monkeypatch.setattr(confinement, "_IPV4", tmp_path / "missing")
+    monkeypatch.setattr(interfaces, "IPV4", tmp_path / "missing")
     assert behind_proxies("10.0.0.8").loophole()
 
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
 import logging
 import os
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from socket import create_server
@@ -20,9 +22,14 @@ from app.agents.tools import exec as module
 from app.agents.tools import sandbox
 from app.agents.tools.confinement import Confinement
 from app.agents.tools.exec import ExecRules, exec_tool
+from app.agents.tools.files import file_tools
 from app.agents.tools.sandbox import NoSandbox
+from app.agents.tools.search import search_tools
 from app.agents.tools.tool import ToolFailed
-from app.config.settings import Auth, Gateway
+from app.agents.tools.workspace import Workspace
+from app.children import Bounds
+from app.config import load, read_environment
+from app.config.settings import Auth, Gateway, Settings
 from tests.agents.scene import turn, until
 from tests.test_children import alive, new_mark
 
@@ -158,6 +165,30 @@ def place() -> Iterator[Path]:
         yield Path(folder)
 
 
+def configured(place: Path) -> Settings:
+    """A configuration whose every part is in the folder that the workspace is in, so that it isn't hidden whole."""
+    (state := place / "state").mkdir()
+    (credentials := place / "credentials").mkdir()
+    (place / "linked.env").write_text("A_KEY=hush")
+    (state / ".env").symlink_to(place / "linked.env")
+    for name in ("used", "unused", "own.json5.bak", "own.json5~", ".own.json5.swp", "part.json5.bak.2"):
+        (place / name).write_text("hush")
+    (credentials / "token").write_text("hush")
+    (place / "plain").write_text("plain\n")
+    providers = {name: {"source": "file", "path": str(place / name)} for name in ("used", "unused")}
+    reference = {"source": "file", "provider": "used", "id": "value"}
+    document = {
+        "$include": "part.json5",
+        "gateway": {"auth": {"token": reference}},
+        "secrets": {"providers": providers},
+    }
+    (place / "own.json5").write_text(json.dumps(document))
+    (place / "part.json5").write_text(json.dumps({"env": {"vars": {"B_KEY": "hush"}}}))
+    variables = {"STATE_DIR": state, "CONFIG_PATH": place / "own.json5"}
+    given = {f"OPENCLAW_{name}": str(value) for name, value in variables.items()}
+    return load(read_environment(given | {"CREDENTIALS_DIRECTORY": str(credentials)}))
+
+
 @pytest.mark.usefixtures("boxed")
 class TestConfinement:
     def test_state_is_hidden_around_the_workspace(self, place: Path) -> None:
@@ -200,12 +231,103 @@ class TestConfinement:
         [told] = [record.getMessage() for record in caplog.records]
         assert f"is in {place}, which commands of agents need" in told
 
+    def test_files_that_hold_secrets_are_hidden_wherever_they_are(self, place: Path) -> None:
+        """Of a whole configuration: includes, .env, all secret files, backups, credentials."""
+        (root := place / "work").mkdir()
+        settings = configured(place)
+        work = worker(root, ExecRules("full", confinement=Confinement.of(settings)))
+        written = [path for path in place.rglob("*") if path.is_file() and "hush" in path.read_text()]
+        assert len(written) == 10
+        read = f"cat {' '.join(map(str, written))} {place}/plain; grep -rl hush {place}"
+        text = work(f"echo read; ({read}) 2>/dev/null")
+        assert text == "read\nplain\n[exit code 2]"
+
+    def test_a_secret_file_in_the_workspace_stays_hidden(self, place: Path) -> None:
+        """A command can't move the folder that it is in, so that the next one or another tool would find it there."""
+        root = place / "work"
+        (root / "a" / "b" / "c").mkdir(parents=True)
+        (root / "a" / "b" / "c" / "key").write_text("hush")
+        (root / "a" / "b" / "own").write_text("mine")
+        (root / "key").write_text("hush")
+        rules = ExecRules("full", confinement=Confinement(files=(root / "a" / "b" / "c" / "key", root / "key")))
+        work = worker(root, rules)
+        for script in ("mv a z", "mv a/b a/z", "mv a/b/c a/b/z", "mv key z", "rm -rf a key", "ln key z", "cp key z"):
+            work(f"{script} 2>/dev/null; echo")
+            assert work("grep -r hush . 2>/dev/null; cat key a/b/c/key 2>/dev/null; echo end") == "end\n"
+        assert (root / "key").read_text() == (root / "a" / "b" / "c" / "key").read_text() == "hush"
+
+    def test_a_secret_file_that_was_replaced_is_hidden(self, place: Path) -> None:
+        """What counts is what stands there when the command begins: another file, a link to one, or a folder."""
+        (root := place / "work").mkdir()
+        (place / "deep" / "folder").mkdir(parents=True)
+        for name in ("first", "second", "deep/folder/third"):
+            (place / name).write_text("hush")
+        secret = place / "secret"
+        work = worker(root, ExecRules("full", confinement=Confinement(files=(secret,))))
+        secret.write_text("hush")
+        assert work(f"cat {secret} 2>/dev/null; echo end") == "end\n"
+        (place / "first").replace(secret)
+        assert work(f"cat {secret} 2>/dev/null; echo end") == "end\n"
+        secret.unlink()
+        secret.symlink_to(place / "second")
+        assert work(f"cat {secret} {place}/second 2>/dev/null; echo end") == "end\n"
+        secret.unlink()
+        secret.symlink_to(place / "deep" / "folder")
+        assert work(f"cat {secret}/third {place}/deep/folder/third 2>/dev/null; echo end") == "end\n"
+
     @pytest.mark.parametrize(("mode", "reached"), [("token", True), ("none", False)])
     def test_a_gateway_that_believes_everybody_is_out_of_reach(self, root: Path, mode: str, reached: bool) -> None:
         """A command has the network only where it can't make itself an admin by it."""
         with create_server(("127.0.0.1", 0)) as gateway:
             call = f"exec 3<>/dev/tcp/127.0.0.1/{gateway.getsockname()[1]} && echo reached"
             assert ("reached" in worker(root, admitting(mode))(call, admin=True)) == reached
+
+
+def test_other_tools_have_no_way_to_them_either(place: Path) -> None:
+    """Where such files lie in a workspace, none of the tools for files reads, changes, or finds them."""
+    workspace = Workspace(place, configured(place).agents["main"].private)
+    tools = {tool.name: tool for tool in (*file_tools(workspace), *search_tools(workspace))}
+    for name in ("unused", "used", "own.json5", "own.json5.bak", "part.json5", "linked.env", "credentials/token"):
+        for tool, more in (("read", {}), ("write", {"content": "x"}), ("edit", {"oldText": "h", "newText": "x"})):
+            with pytest.raises(ToolFailed, match="belongs to the gateway itself"):
+                tools[tool].work(None, {"path": name, **more})  # type: ignore[arg-type]
+    found = tools["grep"].work(None, {"pattern": "hush"})  # type: ignore[arg-type]
+    # Not the gateway's: what an editor left there.
+    assert sorted(line.partition(":")[0] for line in found.splitlines()) == [
+        ".own.json5.swp",
+        "own.json5~",
+        "part.json5.bak.2",
+    ]
+
+
+@pytest.mark.usefixtures("boxed")
+def test_a_command_without_network(root: Path) -> None:
+    """In the sandbox it reaches nobody, not even this machine, and the model is told beforehand."""
+    rules = ExecRules("full", network=False)
+    with create_server(("127.0.0.1", 0)) as listening:
+        call = f"exec 3<>/dev/tcp/127.0.0.1/{listening.getsockname()[1]} && echo reached"
+        assert "reached" not in worker(root, rules)(call)
+        assert "reached" in worker(root)(call)
+    assert exec_tool(root, rules).description.endswith(" There is no network.")
+
+
+@pytest.mark.usefixtures("bare")
+def test_without_network_nothing_runs_without_a_sandbox(root: Path) -> None:
+    """Not for admins either."""
+    message = refused(worker(root, ExecRules("full", network=False)), "echo x", admin=True)
+    assert message.startswith("denied by policy: tools.exec.network is false")
+
+
+@pytest.mark.usefixtures("either")
+def test_bounds_of_a_command(root: Path) -> None:
+    """Its memory and its processes are bounded together with those of all that it starts, in a sandbox or not."""
+    work = worker(root, ExecRules("full", bounds=Bounds(memory=64 << 20, processes=5)))
+    sleeping = "for i in 1 2 3{}; do sleep 2 & done; wait; echo fine"
+    assert work(sleeping.format("")) == "fine\n"
+    assert "[ended: it had more than" in work(sleeping.format(" 4 5 6 7"))
+    assert "MemoryError" in work(f"{sys.executable} -S -c 'bytes(100 << 20)'")
+    held = f"{sys.executable} -S -c 'import time; x = b\"x\" * (30 << 20); time.sleep(9)' &"
+    assert "MB together]" in work(f"{held} {held} {held} wait")
 
 
 @pytest.mark.usefixtures("bare")

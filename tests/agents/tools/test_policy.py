@@ -317,3 +317,12 @@ def test_an_agents_empty_list_of_programs_is_empty() -> None:
     gateway = Tools("coding", exec=Exec("allowlist", ("ls",)))
     assert Policy(gateway, Tools(exec=Exec(safe_bins=()))).exec.safe_bins == ()
     assert Policy(gateway, Tools()).exec.safe_bins == ("ls",)
+
+
+def test_the_narrower_network_and_bounds_of_commands_count() -> None:
+    """Whoever takes the network away or bounds something has it so, the gateway or the agent."""
+    one, other = Exec(network=False, max_processes=9), Exec(max_memory_bytes=7, max_processes=5)
+    for gateway, agent in ((one, other), (other, one)):
+        rules = Policy(Tools(exec=gateway), Tools(exec=agent)).exec
+        assert (rules.network, rules.max_memory_bytes, rules.max_processes) == (False, 7, 5)
+    assert Policy(Tools(), Tools()).exec.network

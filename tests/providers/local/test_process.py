@@ -89,13 +89,17 @@ def test_it_streams_with_usage(model: LocalModel) -> None:
     "request_", [chat_request("Tell me a story", max_tokens=2000, ignore_eos=True), chat_request("word " * 2500)]
 )
 def test_hanging_up_stops_it(model: LocalModel, request_: dict[str, Any]) -> None:
-    """While it writes, and, if it was asked to tell its progress, while it reads the prompt."""
+    """While it writes, and, if it was asked to tell its progress, while it reads the prompt: it computes no further."""
     endpoint = model.ensure(20)
+    [served] = models(keepers()[0])
     request = {**request_, "stream": True, "return_progress": True}
     with answer_of(endpoint, "POST", "/v1/chat/completions", request) as response:
         response.readline()
         assert busy(endpoint)
-    wait_until(lambda: not busy(endpoint), 3)
+    before = served.cpu_times().user
+    # However long that takes here: to the end of the request it would compute for much longer.
+    wait_until(lambda: not busy(endpoint), 60)
+    assert served.cpu_times().user - before < 3
 
 
 def test_the_key_stands_in_no_argument_and_no_environment(model: LocalModel) -> None:
@@ -127,6 +131,38 @@ def test_a_killed_model_is_started_again(model: LocalModel) -> None:
     after = model.ensure(20)
     assert after.api_key != before.api_key
     assert chat(after)
+
+
+def test_a_stopped_model_is_ended_and_started_again(model: LocalModel) -> None:
+    """Those who wait for it are told within seconds, new callers at once, and it comes back by itself."""
+    endpoint = model.ensure(20)
+    [kept] = keepers()
+    [stopped] = models(kept)
+    stopped.suspend()
+    with pytest.raises(ConnectionError):
+        chat(endpoint)
+    wait_until(lambda: gone(stopped))
+    wait_until(lambda: model.state() == "ready", 60)
+    assert chat(model.ensure(20))
+    assert models(kept) != [stopped]
+
+
+def test_a_model_that_is_stopped_for_a_moment_goes_on(model: LocalModel) -> None:
+    """It shows while it lasts, and callers are refused; then it is ready as it was."""
+    endpoint = model.ensure(20)
+    [kept] = keepers()
+    [served] = models(kept)
+    served.suspend()
+    try:
+        wait_until(lambda: model.state() == "failed: it does not answer", 60)
+        with pytest.raises(ProviderError, match="does not run: it does not answer"):
+            model.ensure(20)
+    finally:
+        served.resume()
+    wait_until(lambda: model.state() == "ready", 60)
+    assert model.ensure(20) == endpoint
+    assert models(kept) == [served]
+    assert chat(endpoint)
 
 
 def test_a_killed_keeper_is_replaced(model: LocalModel) -> None:

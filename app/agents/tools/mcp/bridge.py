@@ -13,7 +13,7 @@ import resource
 import socket
 from contextlib import suppress
 
-from app.agents.tools.mcp import family
+from app import descendants
 from app.agents.tools.mcp.wire import MAX_DETAIL, MAX_REASON, Failure
 
 # Bytes. A bridge takes some 50 MB; the longest line, parsed, some 100 more.
@@ -23,7 +23,7 @@ FAREWELL = 1.0
 
 
 def main() -> None:
-    family.found()
+    descendants.die_with_parent()
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (MAX_MEMORY, hard))
     gateway = socket.socket(fileno=os.dup(0))
@@ -38,7 +38,7 @@ def main() -> None:
     except Exception as error:
         _tell(gateway, Failure.of(error))
     finally:
-        family.end()
+        descendants.end()
 
 
 def _tell(gateway: socket.socket, failure: Failure) -> None:

@@ -14,7 +14,8 @@ import mcp_types as types
 from anyio.abc import TaskGroup
 from pydantic import ValidationError
 
-from app.agents.tools.mcp import family, results, stdio
+from app import descendants
+from app.agents.tools.mcp import results, stdio
 from app.agents.tools.mcp.listing import Dispatcher
 from app.agents.tools.mcp.sdk import ClientSession, IncomingMessage, MCPError, TransportStreams
 from app.agents.tools.mcp.wire import (
@@ -147,7 +148,7 @@ class Conversation:
             elif request["id"] in self._calls:
                 self._calls[request["id"]].cancel()
         # The server may end in peace, but not for ever.
-        asyncio.get_running_loop().call_later(GRACE, family.end)
+        asyncio.get_running_loop().call_later(GRACE, descendants.end)
         self._over.set()
 
     async def _call(self, session: ClientSession, request: dict[str, Any], scope: anyio.CancelScope) -> None:

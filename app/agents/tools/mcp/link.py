@@ -18,6 +18,7 @@ from gevent.subprocess import DEVNULL, Popen
 
 import app
 from app.agents.tools.mcp.wire import MAX_LINE, Order
+from app.children import orphans
 from app.config.environment import environment_of_children
 
 PROGRAM = "app.agents.tools.mcp.bridge"
@@ -34,7 +35,7 @@ class Link:
     def __init__(self, order: Order) -> None:
         self._socket, theirs = socket.socketpair()
         try:
-            with theirs:
+            with theirs, orphans.starting() as known:
                 self._process = Popen(
                     [sys.executable, "-m", PROGRAM],
                     stdin=theirs.fileno(),
@@ -44,6 +45,7 @@ class Link:
                     env=environment_of_children(),
                     start_new_session=True,
                 )
+                known.add(self._process.pid)
         except BaseException:
             self._socket.close()
             raise
@@ -83,6 +85,9 @@ class Link:
         finally:
             self.kill()
         code = self._process.wait()
+        orphans.known.discard(self._process.pid)
+        # What the server started, should its bridge have been killed before it could end that.
+        orphans.end()
         if code >= 0:
             return f"its bridge ended with exit code {code}"
         # By the system, or by itself when it gets no more.

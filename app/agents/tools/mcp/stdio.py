@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 import anyio
 from mcp_types import JSONRPCMessage, jsonrpc_message_adapter
 
-from app.agents.tools.mcp import family
+from app import descendants
 from app.agents.tools.mcp.sdk import ReadStream, SessionMessage, TransportStreams, WriteStream
 from app.agents.tools.mcp.wire import LAST_LOOK, MAX_LINE, Failure, Order, cut
 from app.agents.tools.mcp.words import Words
@@ -66,7 +66,7 @@ async def _start(order: Order) -> Process:
             limit=MAX_LINE,
             env=dict(order.environment),
             cwd=order.folder,
-            preexec_fn=family.join,
+            preexec_fn=descendants.join,
         )
     except FileNotFoundError:
         reason = f"mcp.servers.{order.name}.command was not found"
@@ -144,7 +144,7 @@ async def _read_words(stderr: asyncio.StreamReader, words: Words, done: anyio.Ev
 async def _watch(process: Process) -> None:
     while process.returncode is None:
         await anyio.sleep(LAST_LOOK)
-        family.reap(process.pid)
+        descendants.reap(process.pid)
     # A child of its own may hold its output open: then only this tells that it is gone.
     await anyio.sleep(LAST_LOOK)
     raise Failure(_ending(process.returncode))

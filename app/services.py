@@ -18,6 +18,7 @@ from app.providers.catalogue import Catalogue
 from app.providers.local import LocalModel
 from app.sessions.database import open_database
 from app.sessions.store import SessionStore
+from app.web import names
 
 log = logging.getLogger("gateway")
 
@@ -32,6 +33,7 @@ class Services:
 
     def __init__(self, environment: Environment, settings: Settings, local_model: LocalModel) -> None:
         self.started = int(time.time())
+        names.install()
         self.live = LiveSettings(settings)
         self.local_model = local_model
         self.sessions = SessionStore(open_database(settings.storage_url, check=False))

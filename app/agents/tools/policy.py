@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from functools import cache
 from typing import NamedTuple
 
+from app.concurrency.slices import taking_turns
 from app.config.settings import SECURITIES, Exec, Limit, ModelChoice, Settings, Tools
 
 # Tools of MCP servers are called <server>__<tool>; no other tool has two underscores.
@@ -126,7 +127,7 @@ class Policy:
 def name_warnings(settings: Settings) -> Iterator[str]:
     """A line for each name in the policies that means no tool here, and one for all tools of OpenClaw's."""
     foreign: dict[str, None] = {}
-    for who, name, denies in _meaningless(settings):
+    for who, name, denies in taking_turns(_meaningless(settings)):
         if _normal(name) in _FOREIGN:
             foreign[name] = None
         elif denies:

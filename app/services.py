@@ -12,17 +12,23 @@ from gevent import Greenlet
 
 from app.agents.runs import Runs
 from app.agents.tools.toolbox import Toolbox
-from app.config import ConfigWatcher, Environment, LiveSettings, Settings
+from app.concurrency.threads import run_in_thread
+from app.config import ConfigWatcher, Environment, LiveSettings, Settings, load
 from app.errors import StorageUnavailable
 from app.ops import logs
 from app.providers.catalogue import Catalogue
 from app.providers.local import LocalModel
 from app.sessions.database import open_database
 from app.sessions.store import SessionStore
+from app.web import names
 
 log = logging.getLogger("gateway")
 
 PRUNE_EVERY = 3600.0
+
+
+def _load(environment: Environment) -> Settings:
+    return run_in_thread(lambda: load(environment))
 
 
 class Services:
@@ -33,6 +39,7 @@ class Services:
 
     def __init__(self, environment: Environment, settings: Settings, local_model: LocalModel) -> None:
         self.started = int(time.time())
+        names.install()
         self.live = LiveSettings(settings)
         self.local_model = local_model
         self.sessions = SessionStore(open_database(settings.storage_url, check=False))
@@ -46,7 +53,7 @@ class Services:
 
     def start_background(self) -> None:
         """What a serving process does beside its requests: watch the file, warm the model, forget old sessions."""
-        watcher = self._watcher = ConfigWatcher(self.environment, self.live.current, self._changed)
+        watcher = self._watcher = ConfigWatcher(self.environment, self.live.current, self._changed, _load)
         self._spawn(lambda: watcher.run(gevent.sleep))
         self._spawn(self._prune)
         self._warm()
@@ -91,11 +98,12 @@ class Services:
     def _changed(self, settings: Settings, needs_restart: tuple[str, ...]) -> None:
         try:
             # What may still fail comes before the new settings are in force.
-            self.catalogue = Catalogue(settings, self.local_model, self.catalogue)
-            self.toolbox = Toolbox(settings, self.toolbox)
+            catalogue = Catalogue(settings, self.local_model, self.catalogue)
+            toolbox = Toolbox(settings, self.toolbox)
         except Exception:
             log.exception("the changed configuration can't be used, the last good one stays")
             return
+        self.catalogue, self.toolbox = catalogue, toolbox
         self.live.replace(settings)
         log.info("configuration applied from %s", settings.path)
         for warning in settings.warnings:

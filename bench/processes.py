@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ import psutil
 
 ROOT = Path(__file__).parent.parent
 PYTHON = sys.executable
+MODELS = ("m", "paced", "held", "tool", "fetch")
 START_TIMEOUT = 30.0
 STOP_TIMEOUT = 3.0
 
@@ -152,7 +153,7 @@ def free_port() -> int:
 def provider(folder: Path) -> Iterator[Target]:
     port = free_port()
     with server("provider", [PYTHON, "-m", "bench.provider", str(port)], port, {}, folder / "provider.log") as process:
-        yield Target("provider", port, {"m": "m", "paced": "paced", "held": "held"}, process)
+        yield Target("provider", port, {model: model for model in MODELS}, process)
 
 
 @contextmanager
@@ -165,13 +166,18 @@ def bare(folder: Path, provider: Target) -> Iterator[Target]:
 
 
 @contextmanager
-def gateway(folder: Path, provider: Target, tree: Path = ROOT) -> Iterator[Target]:
-    """tree: the project, as it was at some time, that is served."""
+def gateway(
+    folder: Path, provider: Target, tree: Path = ROOT, change: Callable[[dict[str, Any]], object] = lambda _: None
+) -> Iterator[Target]:
+    """tree: the project, as it was at some time, that is served. change: done to the file that it starts with."""
     port, token = free_port(), secrets.token_urlsafe(24)
     state = folder / "state"
     state.mkdir(mode=0o700, exist_ok=True, parents=True)
     config = folder / "openclaw.json"
-    config.write_text(json.dumps(gateway_config(provider)))
+    document = gateway_config(provider)
+    change(document)
+    config.touch(mode=0o600)
+    config.write_text(json.dumps(document))
     environment = {
         "OPENCLAW_STATE_DIR": str(state),
         "OPENCLAW_CONFIG_PATH": str(config),

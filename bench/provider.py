@@ -1,7 +1,8 @@
 """The provider of the bench, as cheap as HTTP can be: what is measured is whatever stands before it.
 
 The request's model decides: ``m`` answers ten tokens at once, ``paced`` sends PACE tokens a second until the client
-leaves, each token being the time at which it was sent, ``held`` sends one token and is silent.
+leaves, each token being the time at which it was sent, ``held`` sends one token and is silent. ``tool`` and ``fetch``
+call a tool of the gateway's and answer as ``m`` once its result is there.
 """
 
 import os
@@ -46,6 +47,13 @@ SHORT = HEAD + ROLE + b"".join(token(text) for text in TOKENS) + END
 HELD = HEAD + ROLE + token("held")
 OPENING = HEAD + ROLE
 STAMPED = token(f"@{0:016};").replace(b"%016d" % 0, b"%016d")
+
+CALL = b'{"tool_calls":[{"index":0,"id":"call_1","type":"function","function":{"name":"%b","arguments":"%b"}}]}'
+CALLED = framed(EVENT % (b"{}", b'"tool_calls"')) + framed(USAGE) + framed(b"data: [DONE]\n\n") + b"0\r\n\r\n"
+CALLS = {
+    b"tool": (b"ls", rb"{\"path\":\".\"}"),
+    b"fetch": (b"web_fetch", rb"{\"url\":\"http://192.0.2.1/\"}"),
+}
 
 
 class Pacer:
@@ -92,7 +100,9 @@ def serve(client: socket, _: object) -> None:
     try:
         while request := read_request(client):
             model = MODEL.search(request)
-            answer(client, model[1] if model else b"")
+            name = model[1] if model else b""
+            # With the tool's result there, it is the plain answer's turn.
+            answer(client, b"m" if name in CALLS and b'"role":"tool"' in request.replace(b" ", b"") else name)
     except OSError:
         pass
 
@@ -111,6 +121,8 @@ def read_request(client: socket) -> bytes:
 def answer(client: socket, model: bytes) -> None:
     if model == b"m":
         client.sendall(SHORT)
+    elif model in CALLS:
+        client.sendall(HEAD + ROLE + framed(EVENT % (CALL % CALLS[model], b"null")) + CALLED)
     elif model == b"held":
         client.sendall(HELD)
         client.recv(1)

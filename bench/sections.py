@@ -10,6 +10,7 @@ from statistics import median
 
 from bench.figures import Figures, kilobytes, megabytes, milliseconds, per_second, percent, share
 from bench.processes import Target, gateway_alone, stack
+from bench.stalls import stalls
 
 CALLERS = (1, 8, 32)
 STREAMS = 500
@@ -175,6 +176,10 @@ def health(plan: Plan, folder: Path, figures: Figures) -> None:
         figures.add(f"health {where}, p99", milliseconds, gateway=median(measured["p99"] for measured in of_one))
 
 
+def stand_still(plan: Plan, folder: Path, figures: Figures) -> None:
+    stalls(plan.worker_rounds, folder, figures)
+
+
 SECTIONS: dict[str, Callable[[Plan, Path, Figures], None]] = {
     "calls": calls,
     "streams": streams,
@@ -183,4 +188,5 @@ SECTIONS: dict[str, Callable[[Plan, Path, Figures], None]] = {
     "connections": connections,
     "events": events,
     "health": health,
+    "stalls": stand_still,
 }

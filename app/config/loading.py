@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -41,6 +41,8 @@ from app.config.unsupported import unsupported
 _NOT_OURS = (ENV, "secrets")
 # Enough to count the characters of a text that is too long by far; a device would never end.
 _MAX_BYTES = 16 * MAX_CHARACTERS
+# Keys that one warning names.
+MAX_NAMED = 200
 _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
@@ -160,17 +162,17 @@ def _warnings(environment: Environment, exists: bool, holding: set[Path], report
         yield f"{path} doesn't exist: the defaults apply"
     parts = []
     if report.ignored:
-        parts.append(f"ignored {', '.join(report.ignored)}")
+        parts.append(f"ignored {_some(report.ignored)}")
     if report.replaced:
-        parts.append(f"replaced {', '.join(report.replaced)}")
+        parts.append(f"replaced {_some(report.replaced)}")
     if report.moved:
-        parts.append(", ".join(map(str, report.moved)))
+        parts.append(_some(list(map(str, report.moved))))
     if report.unusable:
-        parts.append(f"can't be asked: {', '.join(report.unusable)}")
+        parts.append(f"can't be asked: {_some(report.unusable)}")
     if report.narrowed:
-        parts.append(f"narrower than it says: {', '.join(report.narrowed)}")
+        parts.append(f"narrower than it says: {_some(report.narrowed)}")
     if report.left_out:
-        parts.append(f"left out {', '.join(report.left_out)}")
+        parts.append(f"left out {_some(report.left_out)}")
     if parts:
         yield f"{path} has OpenClaw settings that this gateway doesn't use: {'; '.join(parts)}"
     for file in sorted(holding):
@@ -178,6 +180,12 @@ def _warnings(environment: Environment, exists: bool, holding: set[Path], report
             yield f"{file} holds a secret and other users can read it: chmod 600 {shlex.quote(str(file))}"
     if _open_to_others(state_dir, stat.S_IRWXG | stat.S_IRWXO):
         yield f"{state_dir} is open to other users: chmod 700 {shlex.quote(str(state_dir))}"
+
+
+def _some(names: Sequence[str]) -> str:
+    """A file of a thousand agents has the same keys a thousand times."""
+    more = len(names) - MAX_NAMED
+    return ", ".join(names[:MAX_NAMED]) + (f" and {more} more (see `config explain`)" if more > 0 else "")
 
 
 def _open_to_others(path: Path, rights: int) -> bool:

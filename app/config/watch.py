@@ -33,13 +33,21 @@ class ConfigWatcher:
 
     A bad change is logged and the last good settings stay; so they do without the main file.
 
-    on_change: called with the new settings and the changed keys that only a restart applies.
+    on_change: called with the new settings and the changed keys that only a restart applies. read: as ``load``, which
+    takes a second for a large file.
     """
 
-    def __init__(self, environment: Environment, settings: Settings, on_change: OnChange) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        settings: Settings,
+        on_change: OnChange,
+        read: Callable[[Environment], Settings] = load,
+    ) -> None:
         self._environment = environment
         self._settings = settings
         self._on_change = on_change
+        self._read = read
         self._tried = dict(settings.files) or {environment.config_path: None}
         self._seen: Look = self._tried
         self._missing = False
@@ -69,7 +77,7 @@ class ConfigWatcher:
 
     def _reload(self) -> bool:
         try:
-            new = load(self._environment)
+            new = self._read(self._environment)
         except ConfigError as error:
             # Whatever the last good load or this one has looked at may mend it.
             self._tried = {file: self._seen.get(file) for file in self._settings.files} | dict(error.files)

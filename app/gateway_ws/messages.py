@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from app import json_text
+from app.concurrency.slices import taking_turns
 from app.gateway_ws.times import ms
 from app.gateway_ws.usage import usage_of
 from app.providers.stream import Message
@@ -38,9 +39,10 @@ def page(entries: Sequence[Entry], max_chars: int = MAX_CHARS) -> Page:
     """The latest of these that have at most ``MOST_BYTES`` together, one at least, as ``shown``.
 
     A failed turn ends with an assistant's message that has no content and says what went wrong. It is not stored: its
-    seq is that of the message before it.
+    seq is that of the message before it. Cooperative.
     """
-    told = _fitting(shown(entries, max_chars))
+    names = _names(entries)
+    told = _fitting([_shown(entry, names, max_chars) for entry in taking_turns(entries)])
     kept = entries[len(entries) - len(told) :]
     rows = [row for entry, message in zip(kept, told, strict=True) for row in (message, *_failure(entry))]
     return Page(rows, len(told))
@@ -52,13 +54,18 @@ def shown(entries: Sequence[Entry], max_chars: int = MAX_CHARS) -> list[dict[str
     Roles are ``user``, ``assistant`` and ``toolResult``. What stands for a turn (usage, model, how it ended) stands on
     its last message. max_chars: of each message; what is longer is cut, and ``__openclaw.truncated`` says so.
     """
-    names = {id: name for entry in entries for id, name in _calls(entry.message)}
+    names = _names(entries)
     return [_shown(entry, names, max_chars) for entry in entries]
+
+
+def _names(entries: Sequence[Entry]) -> dict[str, str]:
+    """Of the tools that were called, by the calls' ids."""
+    return {id: name for entry in entries for id, name in _calls(entry.message)}
 
 
 def _fitting(told: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
     kept, left = 0, MOST_BYTES
-    for message in reversed(told):
+    for message in taking_turns(reversed(told)):
         left -= len(orjson.dumps(message)) + 1
         if left < 0 and kept:
             break

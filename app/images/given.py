@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import gevent
 from gevent.pool import Pool
 
+from app.concurrency.slices import Slices
 from app.config.settings import Images
 from app.errors import InvalidRequest
 from app.images.decoder import looked_at
@@ -169,8 +169,8 @@ def _allowed(patterns: Sequence[str]) -> Callable[[str], bool]:
 
 
 def _encoded(data: bytes) -> str:
-    parts = []
+    parts, slices = [], Slices()
     for begin in range(0, len(data), BLOCK):
         parts.append(binascii.b2a_base64(data[begin : begin + BLOCK], newline=False))
-        gevent.sleep(0)
+        slices.end()
     return b"".join(parts).decode("ascii")

@@ -47,8 +47,13 @@ SHORT = 6
 PUBLIC_HEADERS = frozenset({"anthropic-version", "anthropic-beta"})
 
 
-class _IdleLimit:
-    """What both pools change: how an idle connection is looked at, and how many are kept."""
+class _Bounds:
+    """What both pools change: how an idle connection is looked at, how many are kept, how long connecting may take."""
+
+    def _connect_socket(self, sock: Any, address: Any) -> Any:
+        # As a whole. The socket's own timeout begins anew with every byte of a proxy or a handshake.
+        with gevent.Timeout(CONNECT_TIMEOUT, TimeoutError("connecting took too long")):
+            return super()._connect_socket(sock, address)  # type: ignore[misc]
 
     def _is_socket_alive(self, sock: Any) -> bool:
         if sock is None or sock.fileno() < 0:
@@ -63,11 +68,11 @@ class _IdleLimit:
             super().return_socket(sock)  # type: ignore[misc]
 
 
-class _PlainPool(_IdleLimit, ConnectionPool):
+class _PlainPool(_Bounds, ConnectionPool):
     pass
 
 
-class _TlsPool(_IdleLimit, SSLConnectionPool):
+class _TlsPool(_Bounds, SSLConnectionPool):
     pass
 
 
@@ -318,6 +323,8 @@ class Upstream:
             raise ProviderTimeout(
                 f"provider {self.provider} did not accept a connection in {CONNECT_TIMEOUT:g} s"
             ) from None
+        except gevent.socket.gaierror as error:
+            raise _broken(self.provider, "is unreachable: its host name was not found", error) from error
         except (OSError, RuntimeError, UnicodeError) as error:  # the last for a name that no resolver takes
             raise _broken(self.provider, "is unreachable", error) from error
         try:

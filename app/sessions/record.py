@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import orjson
 from sqlalchemy import Connection, and_, bindparam, insert, select, update
 
+from app.concurrency.slices import taking_turns
 from app.providers.stream import Message, Usage
 from app.sessions import edits, transcript
 from app.sessions.history import PastTurn
@@ -87,11 +88,12 @@ class StoredHistory(NamedTuple):
     rows: Sequence[Any]
 
     def parsed(self) -> History:
+        """Cooperative."""
         if self.state is None:
             return History("", [])
         past = [
             PastTurn(turn, [orjson.loads(row.body) for row in group])
-            for turn, group in groupby(self.rows, key=lambda row: row.id)
+            for turn, group in groupby(taking_turns(self.rows), key=lambda row: row.id)
         ]
         return History(self.summary.decode() if self.summary else "", past, self.state.model)
 

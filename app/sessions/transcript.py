@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import orjson
 from sqlalchemy import Connection, bindparam, func, select
 
+from app.concurrency.slices import taking_turns
 from app.providers.stream import Message, Usage
 from app.sessions.history import shown_text
 from app.sessions.tables import messages, sessions, turns
@@ -110,8 +111,9 @@ class Page(NamedTuple):
     rows: Sequence[Any]
 
     def parsed(self) -> Transcript:
+        """Cooperative."""
         entries: list[Entry] = []
-        for index, row in enumerate(self.rows):
+        for index, row in enumerate(taking_turns(self.rows)):
             message = orjson.loads(row.body)
             # In the middle of a turn nobody looked at the clock: what stands before a user's message came with it.
             newer = entries[-1] if entries and entries[-1].run_id == row.run_id else None

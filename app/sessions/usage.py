@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Connection, bindparam, case, cast, func, select
 
+from app.concurrency.slices import taking_turns
 from app.sessions.ownership import owned_by
 from app.sessions.tables import FAILED, sessions, turns
 
@@ -116,10 +117,11 @@ class Tally:
                 _add(self._of_days, (day, model), numbers)
 
     def sums(self) -> UsageSums:
+        """Cooperative."""
         found = UsageSums({}, {})
-        for (session, model), numbers in self._of_sessions.items():
+        for (session, model), numbers in taking_turns(self._of_sessions.items()):
             found.of_sessions.setdefault(self._sessions[session], {})[model] = Sum(*numbers)
-        for (day, model), numbers in self._of_days.items():
+        for (day, model), numbers in taking_turns(self._of_days.items()):
             on = datetime.fromtimestamp(day * DAY, UTC).date()
             found.of_days.setdefault(on, {})[model] = Sum(*numbers)
         return found

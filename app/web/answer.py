@@ -10,6 +10,7 @@ from http.client import HTTPException, HTTPResponse
 import gevent
 import gevent.socket
 
+from app.concurrency.slices import Slices
 from app.web.location import FetchError
 
 # Bytes: of all headers; of one read; of what is unpacked in one go.
@@ -33,6 +34,7 @@ class _Wire(io.RawIOBase):
     def __init__(self, sock: gevent.socket.socket) -> None:
         self.left = MAX_HEAD
         self._sock = sock
+        self._slices = Slices()
 
     def readable(self) -> bool:
         return True
@@ -41,7 +43,7 @@ class _Wire(io.RawIOBase):
         if self.left <= 0:
             raise FetchError("the answer has more headers, or packing, than content")
         # A socket that always has something never waits, and the hub would not get to its timers.
-        gevent.sleep(0)
+        self._slices.end()
         received = self._sock.recv_into(buffer)
         self.left -= received
         return received

@@ -9,20 +9,16 @@ from socket import AF_INET, AF_INET6, SOCK_STREAM
 from typing import NamedTuple
 
 import certifi
+import gevent
 import gevent.socket
 import gevent.ssl
-from gevent import monkey
-from gevent.threadpool import ThreadPool
 
 from app.web import interfaces
 from app.web.addresses import embedded
+from app.web.names import Resolver
 
-# Threads. The hub's own pool also looks up the providers' names, which slow names of foreign pages must not hold up.
-LOOKUPS = 4
-# Seconds.
+# Seconds, for the look-up of a name too.
 CONNECT_TIMEOUT = 5.0
-
-_getaddrinfo = monkey.get_original("socket", "getaddrinfo")
 
 
 class Network(NamedTuple):
@@ -39,28 +35,19 @@ class Network(NamedTuple):
 
 
 def _resolve(host: str, port: int) -> Sequence[str]:
-    found: list[str] | OSError = _lookups().apply(_looked_up, (host, port))
-    if isinstance(found, OSError):
-        raise found
-    return found
+    found = _resolver().getaddrinfo(host, port, type=SOCK_STREAM)
+    return list(dict.fromkeys(address[0] for *_, address in found))
 
 
 @cache
-def _lookups() -> ThreadPool:
-    return ThreadPool(LOOKUPS)
-
-
-def _looked_up(host: str, port: int) -> list[str] | OSError:
-    try:
-        found = _getaddrinfo(host, port, type=SOCK_STREAM)
-    except OSError as error:
-        return error  # what is raised in a thread of gevent's is printed
-    return list(dict.fromkeys(address[0] for *_, address in found))
+def _resolver() -> Resolver:
+    # Not the hub's own, which looks up the providers' names: those of foreign pages must not hold them up.
+    return Resolver(patience=CONNECT_TIMEOUT)
 
 
 def _is_own(addresses: Sequence[str]) -> bool:
     # Each time anew: interfaces come and go.
-    found: bool = _lookups().apply(_any_own, (addresses,))
+    found: bool = gevent.get_hub().threadpool.apply(_any_own, (addresses,))
     return found
 
 

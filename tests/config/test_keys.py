@@ -191,3 +191,11 @@ def test_what_is_ignored_is_named_as_far_as_it_says_something(place: Place, docu
         assert warnings[0].endswith(f"doesn't use: ignored {', '.join(named)}")
     else:
         assert warnings == ()
+
+
+def test_a_warning_names_a_bounded_number_of_keys(place: Place) -> None:
+    """A file of thousands of such keys makes one line that can be read, and says how many more there are."""
+    agents = [{"id": f"agent-{number}", "humanDelay": {"mode": "off"}} for number in range(1_000)]
+    (warning,) = place.load({"agents": {"list": agents}}).warnings
+    assert len(warning) < 20_000
+    assert warning.endswith(" and 800 more (see `config explain`)")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import socket
 import threading
+import time
+from contextlib import suppress
 from itertools import chain
 from typing import Any
 
@@ -426,6 +428,24 @@ def test_https_goes_through_a_tunnel(monkeypatch: pytest.MonkeyPatch) -> None:
     assert proxy.requests[0].startswith(b"CONNECT models.example:443 HTTP/1.1\r\n")
     assert b"Bearer key" not in proxy.requests[0]
     assert "hunter22" not in refused.value.message
+
+
+def test_a_proxy_that_drips(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connecting is bounded as a whole: a proxy that always has one more byte of its answer holds no call for ever."""
+    monkeypatch.setattr(upstream_module, "CONNECT_TIMEOUT", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def drip() -> None:
+            connection, _ = listener.accept()
+            with connection, suppress(OSError):
+                while True:
+                    connection.sendall(b"H")
+                    time.sleep(0.02)
+
+        threading.Thread(target=drip, daemon=True).start()
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        with pytest.raises(ProviderTimeout, match="did not accept a connection"):
+            ask(upstream("https://models.example/v1"))
 
 
 @pytest.mark.parametrize("spared", ["127.0.0.1", "{authority}", "other.example,127.0.0.1", "*"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from app.agents.tools.policy import ALIASES, GROUPS, meant_groups, normal, of_server
+from app.concurrency.slices import taking_turns
 from app.config.matching import matches
 from app.config.meant import is_model
 from app.config.settings import LOCAL_MODEL, Settings, Tools
@@ -44,7 +45,7 @@ _FOREIGN = frozenset(
 def name_warnings(settings: Settings) -> Iterator[str]:
     """A line for each name in the policies that means nothing here, and one for all tools of OpenClaw's."""
     foreign: dict[str, None] = {}
-    for who, name, denies in _meaningless(settings):
+    for who, name, denies in taking_turns(_meaningless(settings)):
         if normal(name) in _FOREIGN:
             foreign[name] = None
         elif denies:

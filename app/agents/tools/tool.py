@@ -8,6 +8,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
 
 if TYPE_CHECKING:
     from app.agents.run import Run
@@ -53,9 +55,6 @@ class Tool:
         closed = self.parameters.get("additionalProperties") is False
         if closed and (unknown := arguments.keys() - self.parameters.get("properties", {}).keys()):
             return f"unknown arguments: {', '.join(sorted(unknown)[:5])[:MAX_FAULT]}"
-        # Imported late: a gateway whose agents have no tools needs none of it.
-        from jsonschema.exceptions import best_match
-
         try:
             error = best_match(_validator(orjson.dumps(self.parameters)).iter_errors(arguments))
         except RecursionError:
@@ -68,6 +67,4 @@ class Tool:
 
 @lru_cache(maxsize=256)
 def _validator(schema: bytes) -> Any:
-    from jsonschema import Draft202012Validator
-
     return Draft202012Validator(orjson.loads(schema))

@@ -20,6 +20,7 @@ from app.agents.tools.web import web_tools
 from app.agents.tools.workspace import Workspace
 from app.agents.turn import Turn
 from app.children import Bounds
+from app.concurrency.slices import taking_turns
 from app.config.settings import Agent, Settings
 
 log = logging.getLogger("gateway.tools")
@@ -47,18 +48,20 @@ class Toolbox:
 
     def __init__(self, settings: Settings, previous: Toolbox | None = None) -> None:
         self._settings = settings
-        running: McpServers | None = previous._mcp if previous else None
-        self._mcp: McpServers = McpServers(settings.mcp_servers, settings.state_dir, running)
-        self._policies = {agent.id: Policy(settings.tools, agent.tools) for agent in settings.agents.values()}
-        self._built_in: dict[str, list[Tool]] = {}
-        self._offers: dict[tuple[Any, ...], tuple[tuple[Tool, ...], Offer]] = {}
-        # time.monotonic() until which runs wait for MCP servers that are starting.
-        self._patience_ends = 0.0
-        for warning in name_warnings(settings):
+        # The previous one may be at work meanwhile.
+        agents = taking_turns(settings.agents.values())
+        self._policies = {agent.id: Policy(settings.tools, agent.tools) for agent in agents}
+        for warning in taking_turns(name_warnings(settings)):
             log.warning("%s", warning)
         for id, policy in self._policies.items():
             if policy.exec.safe_bins and policy.exec.security == "full" and policy.allows("exec"):
                 log.warning('agent %s: safeBins has no effect without tools.exec.security: "allowlist"', id)
+        running: McpServers | None = previous._mcp if previous else None
+        self._mcp: McpServers = McpServers(settings.mcp_servers, settings.state_dir, running)
+        self._built_in: dict[str, list[Tool]] = {}
+        self._offers: dict[tuple[Any, ...], tuple[tuple[Tool, ...], Offer]] = {}
+        # time.monotonic() until which runs wait for MCP servers that are starting.
+        self._patience_ends = 0.0
 
     def start(self) -> None:
         """Begin the MCP servers, if an agent may use them. Returns at once."""

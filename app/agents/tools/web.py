@@ -12,11 +12,11 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import gevent
 from gevent.lock import BoundedSemaphore
 
 from app import children
 from app.agents.tools.tool import Tool, ToolFailed
+from app.concurrency.slices import Slices
 from app.config.environment import environment_of_children
 from app.web.fetch import Fetched, FetchError, fetch
 from app.web.network import INTERNET, Network
@@ -136,12 +136,12 @@ def _text(found: Fetched, limit: int) -> str:
         decoder = codecs.getincrementaldecoder(_charset(found) or "utf-8")("replace")
     except LookupError:
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    text = ""
+    text, slices = "", Slices()
     for begin in range(0, len(found.body), BLOCK):
         text += decoder.decode(found.body[begin : begin + BLOCK], final=begin + BLOCK >= len(found.body))
         if len(text) > limit:
             break
-        gevent.sleep(0)
+        slices.end()
     return text
 
 

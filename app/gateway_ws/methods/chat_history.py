@@ -46,6 +46,8 @@ def _history(call: Call) -> dict[str, Any]:
     # Asked first: a run that ends meanwhile is in the transcript.
     active = services.runs.of_session(key)
     found = services.sessions.transcript(key, given.get("limit", LIMIT), offset)
+    stored = {entry.run_id for entry in found.entries} if found is not None else set()
+    at_work = [run for run in active if run.turn.messages and run.ended is None and run.id not in stored]
     answer: dict[str, Any] = {
         "sessionKey": key,
         "messages": [],
@@ -56,9 +58,7 @@ def _history(call: Call) -> dict[str, Any]:
     }
     if (wanted := given.get("sessionId")) is not None and (found is None or found.session_id != wanted):
         raise NotFound(f"sessionId: {key} has another session by now")
-    stored: set[str] = set()
     if found is not None:
-        stored = {entry.run_id for entry in found.entries}
         page = messages.page(found.entries, max_chars)
         cut = page.stored < len(found.entries)
         more = found.more or cut
@@ -72,7 +72,6 @@ def _history(call: Call) -> dict[str, Any]:
         }
         if (info := services.sessions.info(key, texts=True)) is not None:
             answer["sessionInfo"] = session_rows.row(call, info)
-    at_work = [run for run in active if run.turn.messages and run.ended is None and run.id not in stored]
     if at_work:
         answer["inFlightRun"] = _in_flight(at_work[0], max_chars)
     return answer

@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, TypeVar
-
-import gevent
-from gevent.util import wrap_errors
+from typing import Any
 
 from app.auth import ADMIN, READ
+from app.concurrency.threads import run_in_thread
 from app.config import (
     EMPTY,
     ConfigError,
@@ -34,8 +32,6 @@ from app.errors import InvalidRequest, Overloaded
 from app.gateway_ws.method import Call, Method
 from app.gateway_ws.params import Ignored, Items, Text, params
 from app.version import VERSION
-
-T = TypeVar("T")
 
 # Characters of the file.
 MAX_TEXT = 1_000_000
@@ -60,7 +56,7 @@ _PATCH = params(
 
 
 def _get(call: Call) -> dict[str, Any]:
-    return _in_thread(lambda: _snapshot(call.plane.services.environment))
+    return run_in_thread(lambda: _snapshot(call.plane.services.environment))
 
 
 def _snapshot(environment: Environment) -> dict[str, Any]:
@@ -123,7 +119,7 @@ def _write(call: Call, change: Callable[[str | None], str]) -> dict[str, Any]:
         return _snapshot(environment)
 
     try:
-        after = _in_thread(work)
+        after = run_in_thread(work)
     except ConfigError as error:
         raise InvalidRequest(
             f"invalid config: {error}"[:2000],
@@ -139,16 +135,6 @@ def _write(call: Call, change: Callable[[str | None], str]) -> dict[str, Any]:
 
 def _issues(faults: Sequence[Fault]) -> list[dict[str, str]]:
     return [{"path": fault.where, "message": fault.what} for fault in faults[:MAX_ISSUES]]
-
-
-def _in_thread(work: Callable[[], T]) -> T:
-    """Files may be on a disk that takes its time."""
-    # Errors are passed as values: those that end a job of the pool are printed.
-    outcome: Any = gevent.get_hub().threadpool.apply(wrap_errors((Exception,), work))
-    if isinstance(outcome, Exception):
-        raise outcome
-    done: T = outcome
-    return done
 
 
 METHODS = (

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
+from heapq import nlargest
 from typing import Any
 
 from marshmallow import ValidationError, fields
 
 from app.auth import READ
+from app.concurrency.slices import taking_turns
 from app.errors import InvalidRequest
 from app.gateway_ws.method import Call, Method
 from app.gateway_ws.params import Choice, Ignored, Text, not_here, params, whole
@@ -68,15 +70,14 @@ def _usage(call: Call) -> dict[str, Any]:
     first, last = _days(given)
     since, until = _midnight(first), _midnight(last) + DAY
     used = services.sessions.usage(since, until, key=key, agent_id=agent_id, owner=call.reach.owner)
-    listed = sorted(used.of_sessions, key=lambda session: -session.updated_at)[
-        : min(given.get("limit", LISTED), MAX_LISTED)
-    ]
+    limit = min(given.get("limit", LISTED), MAX_LISTED)
+    listed = nlargest(limit, taking_turns(used.of_sessions), key=lambda session: session.updated_at)
     bill = Bill(services.catalogue)
     return {
         "updatedAt": ms(time.time()),
         "startDate": first.isoformat(),
         "endDate": last.isoformat(),
-        "sessions": [_session(bill, session, used.of_sessions[session]) for session in listed],
+        "sessions": [_session(bill, session, used.of_sessions[session]) for session in taking_turns(listed)],
         "totals": bill.of(_items(used)),
         "aggregates": {
             "sessionCount": len(used.of_sessions),
@@ -116,7 +117,7 @@ def _model_of(reference: str) -> dict[str, str]:
 
 def _by_agent(bill: Bill, used: UsageSums) -> list[dict[str, Any]]:
     of_agents: dict[str, list[tuple[str, Sum]]] = {}
-    for session, by_model in used.of_sessions.items():
+    for session, by_model in taking_turns(used.of_sessions.items()):
         of_agents.setdefault(session.agent_id, []).extend(by_model.items())
     return [{"agentId": agent_id, "totals": bill.of(items)} for agent_id, items in sorted(of_agents.items())]
 

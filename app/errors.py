@@ -4,6 +4,7 @@ GatewayError
 ├── InvalidRequest            400  invalid_request_error
 │   ├── ModelNotFound         404  code model_not_found
 │   ├── MethodNotAllowed      405
+│   ├── RequestTimeout        408
 │   ├── Conflict              409
 │   ├── BodyTooLarge          413
 │   └── UnsupportedMediaType  415
@@ -91,6 +92,12 @@ class ModelNotFound(InvalidRequest):
 
 class MethodNotAllowed(InvalidRequest):
     status = 405
+
+
+class RequestTimeout(InvalidRequest):
+    """The client took too long to send its request."""
+
+    status = 408
 
 
 class Conflict(InvalidRequest):

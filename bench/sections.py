@@ -10,6 +10,7 @@ from statistics import median
 
 from bench.figures import Figures, kilobytes, megabytes, milliseconds, per_second, percent, share
 from bench.processes import Target, gateway_alone, stack
+from bench.stalls import CASES
 
 CALLERS = (1, 8, 32)
 STREAMS = 500
@@ -175,6 +176,21 @@ def health(plan: Plan, folder: Path, figures: Figures) -> None:
         figures.add(f"health {where}, p99", milliseconds, gateway=median(measured["p99"] for measured in of_one))
 
 
+def stalls(plan: Plan, folder: Path, figures: Figures) -> None:
+    for case in CASES:
+        rounds = []
+        for _ in range(plan.worker_rounds):
+            with gateway_alone(folder) as gateway:
+                warm(gateway)
+                rounds.append(gateway.measure(case, "m", "bench.stalls"))
+        longest = median(measured["longest"] for measured in rounds)
+        figures.add(
+            f"longest wait for health, without: {case}", milliseconds, gateway=median(r["usual"] for r in rounds)
+        )
+        figures.add(f"longest wait for health, during: {case}", milliseconds, gateway=longest)
+        figures.limit(f"longest wait for health, {case}", milliseconds, longest, at_most=0.05)
+
+
 SECTIONS: dict[str, Callable[[Plan, Path, Figures], None]] = {
     "calls": calls,
     "streams": streams,
@@ -183,4 +199,5 @@ SECTIONS: dict[str, Callable[[Plan, Path, Figures], None]] = {
     "connections": connections,
     "events": events,
     "health": health,
+    "stalls": stalls,
 }

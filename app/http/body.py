@@ -16,8 +16,9 @@ from app.http.envelope import JSON
 def read_json(environ: dict[str, Any], max_bytes: int, seconds: float) -> dict[str, Any]:
     """The body as a JSON object, unpacked where it was packed. Cooperative.
 
-    seconds: for each ``upload.PIECE`` bytes of it. A body over ``max_bytes`` is refused without being read; the connection is closed after the answer. What was packed
-    must stay within them in both forms. Raises UnsupportedMediaType, BodyTooLarge, RequestTimeout, InvalidRequest.
+    seconds: for each ``upload.PIECE`` bytes of it. A body over ``max_bytes`` is refused without being read; the
+    connection is closed after the answer. What was packed must stay within them in
+    both forms. Raises UnsupportedMediaType, BodyTooLarge, RequestTimeout, InvalidRequest.
     """
     content_type = environ.get("CONTENT_TYPE", "")
     if content_type != JSON and not _is_json(content_type):

@@ -12,7 +12,7 @@ from flask import Flask, Response, g
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from app import errors
-from app.errors import GatewayError, InternalError
+from app.errors import GatewayError
 
 log = logging.getLogger("gateway.http")
 
@@ -54,7 +54,7 @@ def _http(error: HTTPException) -> Response:
 def _unexpected(error: Exception) -> Response:
     request_id = g.get("request_id", "-")
     log.error("request %s failed", request_id, exc_info=error)
-    return respond(InternalError(request_id))
+    return respond(errors.unexpected(error, request_id))
 
 
 def raw(status: int, error: GatewayError, request_id: str) -> bytes:

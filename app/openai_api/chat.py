@@ -29,7 +29,7 @@ def create() -> Response:
     asked, known = current()
     gateway = settings.gateway
     body = read_json(asked.environ, gateway.chat_completions.max_body_bytes, gateway.connections.body_seconds)
-    chat = load_chat_completion(body)
+    chat = load_chat_completion(body, gateway.chat_completions.max_messages)
     others = others_of(body)
     turn = turn_of(services, settings, chat, others, asked.environ, caller=known.caller, request_id=known.request_id)
     claim = idempotency.claim(services.sessions.answers, asked.environ, known.caller, asked.path, body)

@@ -26,7 +26,7 @@ from app.agents.runs import shutting_down
 from app.auth import repeated_names
 from app.auth.proxies import Proxies
 from app.config import Settings
-from app.errors import GatewayError, InternalError, InvalidRequest, Overloaded
+from app.errors import GatewayError, InvalidRequest, Overloaded, unexpected
 from app.http import envelope
 from app.ids import new_uuid
 from app.ops.connections import RESERVE, Connection, Connections
@@ -179,7 +179,7 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]
         elif isinstance(exc, GatewayError):
             error, status = exc, exc.status
         else:
-            error = InternalError(request_id)
+            error = unexpected(exc, request_id)
             status = error.status
             self.log.exception("request %s failed", request_id)
         self._refuse(client, error, status, request_id)

@@ -20,7 +20,7 @@ from geventhttpclient.connectionpool import ConnectionPool, SSLConnectionPool
 from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
 from greenlet import greenlet as Greenlet
 
-from app.errors import ProviderError, ProviderFault, ProviderTimeout
+from app.errors import GatewayError, ProviderError, ProviderFault, ProviderTimeout, shortage
 from app.idle import IdleTimer
 from app.providers.encoding import UnknownEncoding, unpacked
 from app.readiness import ready_for
@@ -309,6 +309,9 @@ def _secrets(headers: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(sorted((secret for secret in found if len(secret) > SHORT), key=len, reverse=True))
 
 
-def _broken(provider: str, what: str, error: Exception) -> ProviderError:
+def _broken(provider: str, what: str, error: Exception) -> GatewayError:
+    if (own := shortage(error)) is not None:
+        log.error("provider %s was not asked: %s", provider, error)
+        return own
     log.warning("provider %s %s: %s", provider, what, error)
     return ProviderError(f"provider {provider} {what}")

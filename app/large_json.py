@@ -6,7 +6,9 @@ together, what is larger is entered. So what is valid, and what is said of what 
 
 from __future__ import annotations
 
+import mmap
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import gevent
@@ -18,6 +20,8 @@ from app import json_text
 STEP = 256 * 1024
 # Bytes that a byte of it takes once it is read, at least in most texts.
 SIZE_READ = 4
+# Members of a list that are written at once.
+LIST_STEP = 1000
 # orjson's own.
 MAX_DEPTH = 1024
 
@@ -37,11 +41,41 @@ def loads(text: bytes) -> Any:
     if len(text) <= STEP:
         return json_text.loads(text)
     # Where there is not even room for it, orjson ends the process.
-    bytearray(SIZE_READ * len(text))
+    try:
+        mmap.mmap(-1, SIZE_READ * len(text)).close()
+    except OSError:
+        raise MemoryError from None
     start = _after_space(text, 0)
     if text[start : start + 1] not in (b"{", b"["):
         return json_text.loads(text)
     return _Reading(text).document(start)
+
+
+def pieces(value: Any, levels: int = 3) -> Iterator[bytes]:
+    """What ``orjson.dumps`` makes of a value with its names sorted, part by part, so that others may have their turn.
+
+    levels: in which a large list is taken apart. Raises TypeError for what can't be written.
+    """
+    if levels and isinstance(value, dict):
+        yield b"{"
+        for index, name in enumerate(sorted(value)):
+            yield b"," * (index > 0) + orjson.dumps(name) + b":"
+            yield from pieces(value[name], levels - 1)
+        yield b"}"
+    elif levels and isinstance(value, list) and len(value) > LIST_STEP:
+        yield b"["
+        for start in range(0, len(value), LIST_STEP):
+            part = orjson.dumps(value[start : start + LIST_STEP], option=orjson.OPT_SORT_KEYS)
+            yield b"," * (start > 0) + part[1:-1]
+        yield b"]"
+    elif levels and isinstance(value, list):
+        yield b"["
+        for index, each in enumerate(value):
+            yield b"," * (index > 0)
+            yield from pieces(each, levels - 1)
+        yield b"]"
+    else:
+        yield orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
 class _Open:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import gevent
@@ -53,6 +55,15 @@ def test_a_string_is_cut_between_its_letters(member: str, shift: int) -> None:
     assert large_json.loads(text) == expected(text)
 
 
+@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+@given(VALUES, st.sampled_from([1, 999, 1000, 1001, 2500]))
+def test_it_is_written_as_at_once(value: Any, count: int) -> None:
+    """The parts together are what orjson writes, with its names sorted."""
+    document = [{"b": value, "a": [value] * 3, "é": [count] * count, "messages": [{"z": [1] * count, "a": 2}]}, None]
+    clean = large_json.json_text.loads(json.dumps(document))
+    assert b"".join(large_json.pieces(clean)) == orjson.dumps(clean, option=orjson.OPT_SORT_KEYS)
+
+
 BIG = b'"' + b"z" * STEP + b'"'
 MANY = b",".join([b'{"type":"text","text":"]}"}'] * 20_000)
 
@@ -100,6 +111,19 @@ def test_it_is_as_deep_as_a_small_one_may_be(levels: int) -> None:
     for text in (b"[" * levels, b"[" + BIG + b"," + b"[" * levels + b"]" * levels + b"]"):
         with pytest.raises(orjson.JSONDecodeError):
             large_json.loads(text + b" " * STEP)
+
+
+def test_no_room_for_it_is_no_fault_of_the_text() -> None:
+    """Where the process may have no more memory, that is what is said."""
+    program = (
+        "import resource, sys\n"
+        "from app import large_json\n"
+        "text = b'[' + b'{},' * 9_000_000 + b'{}]'\n"
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + 10_000_000,) * 2)\n"
+        "try:\n    large_json.loads(text)\nexcept MemoryError:\n    sys.exit(3)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 3
 
 
 @pytest.mark.parametrize("inner", [b"[", b"[1,[],", b'{"a":', b'{"b":1,"c":[],"a":'])

@@ -64,7 +64,7 @@ def check_single(repeated: frozenset[str]) -> None:
     """Raise InvalidRequest where a header came twice that may stand once. Lists may, and what each proxy adds."""
     for name in sorted(repeated):
         if name in _SINGLE or name.startswith(_OWN):
-            raise InvalidRequest(f"the header {name} is given twice", param=name)
+            raise InvalidRequest(f"the header {name} is given twice")
 
 
 def repeated_names(headers: Iterable[tuple[str, str]]) -> frozenset[str]:

@@ -7,12 +7,14 @@ import logging
 import re
 from typing import Any
 
-import orjson
+import gevent
 from flask import Response
 
+from app import large_json
 from app.auth import Caller
 from app.errors import Conflict, InvalidRequest
 from app.http.envelope import JSON
+from app.large_json import STEP
 from app.sessions.answers import AnswerStore, Claim, KeptAnswer, KeyInUse, KeyReused
 
 log = logging.getLogger("gateway.http")
@@ -83,4 +85,14 @@ def keep(claimed: Claim, headers: dict[str, str], body: bytes) -> None:
 
 
 def _digest(value: Any) -> str:
-    return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    """Cooperative where the value is large. Raises TypeError."""
+    digest, waiting = hashlib.sha256(), 0
+    for piece in large_json.pieces(value):
+        for start in range(0, len(piece), STEP):
+            part = piece[start : start + STEP]
+            digest.update(part)
+            waiting += len(part)
+            if waiting >= STEP:
+                waiting = 0
+                gevent.sleep(0)
+    return digest.hexdigest()

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-import psutil
 import pytest
 
 from tests.conftest import StartGateway
@@ -35,12 +34,8 @@ def holding(gateway: Gateway, count: int, sent: bytes = b"") -> Iterator[list[so
         yield held
 
 
-def worker_of(gateway: Gateway) -> psutil.Process:
-    return psutil.Process(gateway.process.pid).children()[0]
-
-
 def open_files(gateway: Gateway) -> int:
-    return worker_of(gateway).num_fds()
+    return gateway.worker().num_fds()
 
 
 def is_closed(connection: socket.socket) -> bool:
@@ -260,7 +255,7 @@ def test_few_files_are_said_and_shared(start_gateway: StartGateway) -> None:
     """Where the system allows few files, fewer connections are taken, the log says so, and health is answered."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     gateway = start_gateway("--worker-connections", "4000")
-    pid = worker_of(gateway).pid
+    pid = gateway.worker().pid
     # Fewer than it counted with: connections take the last one.
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (open_files(gateway) + 20, hard))
     with holding(gateway, 60):

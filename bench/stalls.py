@@ -92,7 +92,13 @@ def large_frame(job: Job) -> None:
 
 def long_message(job: Job) -> None:
     agent = job["model"].partition("/")[2]
-    frame(job, "chat.send", sessionKey=f"agent:{agent}:stalls", message="hello " * 1_600_000, idempotencyKey="stalls")
+    frame(
+        job,
+        "chat.send",
+        sessionKey=f"agent:{agent}:stalls",
+        message="hello " * 1_600_000,
+        idempotencyKey=f"{time.time()}",
+    )
 
 
 CASES: dict[str, Case] = {

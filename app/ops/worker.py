@@ -120,10 +120,10 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         connection = self._connections.enter(client, "" if client.family == socket.AF_UNIX else addr[0])
-        if client.family != socket.AF_UNIX:
-            # A client that takes nothing any more would hold its connection, and whoever writes to it, for ever.
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_SECONDS * 1000)
         try:
+            if client.family != socket.AF_UNIX:
+                # A client that takes nothing any more would hold its connection, and whoever writes to it, for ever.
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_SECONDS * 1000)
             connection.await_request()
             super().handle(listener, client, addr)
         finally:
@@ -140,6 +140,7 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]
         if connection.surplus:
             req.force_close()
             if req.path not in HEALTH:
+                self._connections.waits(connection)
                 self._refuse(sock, Overloaded("the gateway has no room for another connection", retry_after=2))
                 raise StopIteration
         req.body.connection = connection

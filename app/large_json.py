@@ -11,10 +11,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import gevent
 import orjson
 
 from app import json_text
+from app.giving_way import give_way
 
 # Bytes that are read until others have their turn: 1 to 4 ms.
 STEP = 256 * 1024
@@ -224,7 +224,7 @@ class _Reading:
                 levels[0].end = levels[0].entered = at - 1
                 break
         self._levels = dict(enumerate(levels, depth))
-        gevent.sleep(0)
+        give_way()
         return levels[0]
 
     def _string(self, before: bytes, behind: bytes) -> str:
@@ -262,7 +262,7 @@ class _Reading:
         self._since_turn += end - start
         if self._since_turn >= STEP // 2:
             self._since_turn = 0
-            gevent.sleep(0)
+            give_way()
         return read
 
     def _skip(self) -> int:

@@ -157,14 +157,14 @@ def test_the_last_of_two_equal_names_counts() -> None:
     ids=["members", "deep", "string", "numbers", "strings"],
 )
 def test_others_have_their_turn(text: bytes) -> None:
-    """While it is read, a greenlet that wants to work does so for about each step."""
+    """While it is read, who waits for a moment has a turn at about each step, and so who waits for input."""
     turns = 0
 
     def work() -> None:
         nonlocal turns
         while True:
             turns += 1
-            gevent.sleep(0)
+            gevent.sleep(1e-6)
 
     worker = gevent.spawn(work)
     try:

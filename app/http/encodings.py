@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import zlib
 
-import gevent
-
 from app.errors import BodyTooLarge, InvalidRequest, UnsupportedMediaType
+from app.giving_way import give_way
 
 ACCEPTED = "gzip, deflate, identity"
 # How often a body may be packed, and how many pieces of gzip may stand one behind the other.
@@ -93,7 +92,7 @@ class _Unpacking:
         self._since_turn += max(len(part), read)
         if self._since_turn >= STEP:
             self._since_turn = 0
-            gevent.sleep(0)
+            give_way()
 
 
 def _has_zlib_head(packed: bytes) -> bool:

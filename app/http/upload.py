@@ -9,6 +9,7 @@ import gevent
 from gunicorn.http.body import ChunkedReader
 
 from app.errors import RequestTimeout
+from app.giving_way import give_way
 
 # Bytes that must come within the time, so that a sender who drips ends.
 PIECE = 256 * 1024
@@ -40,7 +41,7 @@ def received(stream: Any, length: int | None, max_bytes: int, seconds: float) ->
                 since_turn = 0
                 timer.close()
                 timer = gevent.Timeout.start_new(seconds, late)
-                gevent.sleep(0)
+                give_way()
         return bytes(whole)
     finally:
         timer.close()
@@ -62,7 +63,7 @@ def _of_chunks(stream: Any) -> Iterator[bytes]:
     try:
         for count, piece in enumerate(reader.parser):
             if count % CHUNKS == CHUNKS - 1:
-                gevent.sleep(0)
+                give_way()
             yield piece
     except BaseException:
         # Where a next request would begin is not known any more.

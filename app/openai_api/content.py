@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import gevent
 from marshmallow import ValidationError
 
 from app import text_files
+from app.giving_way import give_way
 from app.providers.stream import Message
 from app.text_files import BadFile
 
@@ -48,7 +48,7 @@ def content_of(message: Message, *, shows: bool = False) -> str | list[Message]:
     parts: list[Message] = []
     for index, part in enumerate(content):
         if index % TURN == TURN - 1:
-            gevent.sleep(0)
+            give_way()
         try:
             parts.append(_part(part, index + 1, shows=shows))
         except ValidationError as error:

@@ -7,12 +7,12 @@ import logging
 import re
 from typing import Any
 
-import gevent
 from flask import Response
 
 from app import large_json
 from app.auth import Caller
 from app.errors import Conflict, InvalidRequest
+from app.giving_way import give_way
 from app.http.envelope import JSON
 from app.large_json import STEP
 from app.sessions.answers import AnswerStore, Claim, KeptAnswer, KeyInUse, KeyReused
@@ -94,5 +94,5 @@ def _digest(value: Any) -> str:
             waiting += len(part)
             if waiting >= STEP:
                 waiting = 0
-                gevent.sleep(0)
+                give_way()
     return digest.hexdigest()

@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import gevent
 import orjson
 from marshmallow import ValidationError, fields
 
+from app.giving_way import give_way
 from app.openai_api.content import content_of
 from app.openai_api.tools import NO_CUSTOM_TOOLS
 from app.providers.stream import Message
@@ -58,7 +58,7 @@ class Messages(fields.Field[Conversation]):
         called = _Called()
         for index, given in enumerate(value):
             if index % TURN == TURN - 1:
-                gevent.sleep(0)
+                give_way()
             try:
                 role = _role(given)
                 if role in ("system", "developer"):

@@ -4,6 +4,7 @@ GatewayError
 ├── InvalidRequest            400  invalid_request_error
 │   ├── ModelNotFound         404  code model_not_found
 │   ├── MethodNotAllowed      405
+│   ├── RequestTimeout        408
 │   ├── Conflict              409
 │   ├── BodyTooLarge          413
 │   └── UnsupportedMediaType  415
@@ -31,6 +32,7 @@ Below the doors code raises these; the doors render them and nothing else.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -105,6 +107,12 @@ class MethodNotAllowed(InvalidRequest):
     status = 405
 
 
+class RequestTimeout(InvalidRequest):
+    """The client took too long to send its request."""
+
+    status = 408
+
+
 class Conflict(InvalidRequest):
     status = 409
 
@@ -172,6 +180,27 @@ class InternalError(GatewayError):
 
     def __init__(self, request_id: str) -> None:
         super().__init__(f"internal error (request id {request_id})")
+
+
+_NO_FILES = frozenset({errno.EMFILE, errno.ENFILE})
+
+
+def shortage(fault: BaseException | None) -> Overloaded | None:
+    """What a fault says of this machine rather than of the request or of a provider: no memory, no file left."""
+    if isinstance(fault, MemoryError):
+        return Overloaded("the gateway has no memory left for this", retry_after=2)
+    if isinstance(fault, OSError) and fault.errno in _NO_FILES:
+        return Overloaded("the gateway has too many files open", retry_after=2)
+    if isinstance(fault, OSError) and fault.errno == errno.ENOMEM:
+        return Overloaded("the gateway has no memory left for this", retry_after=2)
+    return None
+
+
+def unexpected(fault: BaseException, reference: str) -> GatewayError:
+    """What the caller is told of any exception. reference: stands in the log as well."""
+    if isinstance(fault, GatewayError):
+        return fault
+    return shortage(fault) or InternalError(reference)
 
 
 class ToolChoiceUnmet(GatewayError):

@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import median
 
 from bench.figures import Figures, kilobytes, megabytes, milliseconds, per_second, percent, share
+from bench.large import CASES
 from bench.processes import Target, gateway_alone, stack
 from bench.stalls import stalls
 
@@ -180,6 +181,20 @@ def stand_still(plan: Plan, folder: Path, figures: Figures) -> None:
     stalls(plan.worker_rounds, folder, figures)
 
 
+def large(plan: Plan, folder: Path, figures: Figures) -> None:
+    rounds: dict[str, list[dict[str, float]]] = defaultdict(list)
+    for _ in range(plan.worker_rounds):
+        with gateway_alone(folder) as gateway:
+            warm(gateway)
+            for case in CASES:
+                rounds[case].append(gateway.measure(case, "m", "bench.large"))
+    for case, of_one in rounds.items():
+        longest = median(measured["longest"] for measured in of_one)
+        usual = median(measured["usual"] for measured in of_one)
+        figures.add(f"longest wait for health before: {case}", milliseconds, gateway=usual)
+        figures.limit(f"longest wait for health: {case}", milliseconds, longest, at_most=0.05)
+
+
 SECTIONS: dict[str, Callable[[Plan, Path, Figures], None]] = {
     "calls": calls,
     "streams": streams,
@@ -189,4 +204,5 @@ SECTIONS: dict[str, Callable[[Plan, Path, Figures], None]] = {
     "events": events,
     "health": health,
     "stalls": stand_still,
+    "large": large,
 }

@@ -26,6 +26,7 @@ CLASSES = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if is
         ("InvalidRequest", 400, "invalid_request_error", None),
         ("ModelNotFound", 404, "invalid_request_error", "model_not_found"),
         ("MethodNotAllowed", 405, "invalid_request_error", None),
+        ("RequestTimeout", 408, "invalid_request_error", None),
         ("Conflict", 409, "invalid_request_error", None),
         ("BodyTooLarge", 413, "invalid_request_error", None),
         ("UnsupportedMediaType", 415, "invalid_request_error", None),

@@ -20,7 +20,7 @@ from app.agents.prompt import system_prompt
 from app.agents.registry import may_be_chosen
 from app.agents.turn import Turn
 from app.config.settings import ModelChoice
-from app.errors import Conflict, GatewayError, InternalError, InvalidRequest, Overloaded, RunTimeout, StorageUnavailable
+from app.errors import Conflict, GatewayError, InvalidRequest, Overloaded, RunTimeout, StorageUnavailable, unexpected
 from app.ids import new_uuid
 from app.providers.images import has_images, without_images
 from app.providers.stream import Message
@@ -177,9 +177,9 @@ class Run:
         except GatewayError as fault:
             # What went wrong first is what its caller can do something about.
             error = error or fault
-        except Exception:
+        except Exception as fault:
             log.exception("run %s failed", self.id)
-            error = InternalError(self.turn.request_id or self.id)
+            error = unexpected(fault, self.turn.request_id or self.id)
         finally:
             for place in self._places:
                 place.leave()
@@ -216,9 +216,9 @@ class Run:
                 self._converse()
         except GatewayError as error:
             return error
-        except Exception:
+        except Exception as fault:
             log.exception("run %s failed", self.id)
-            return InternalError(self.turn.request_id or self.id)
+            return unexpected(fault, self.turn.request_id or self.id)
         finally:
             self._working = False
         return None

@@ -4,7 +4,7 @@ from app.auth.caller import ADMIN, ALL_SCOPES, READ, WRITE, Caller
 from app.auth.credentials import Authenticator
 from app.auth.limiter import AttemptLimiter
 from app.auth.origins import Guard
-from app.auth.request import Request, repeated_names
+from app.auth.request import Request, check_single, repeated_names
 
 __all__ = [
     "ADMIN",
@@ -16,5 +16,6 @@ __all__ = [
     "Caller",
     "Guard",
     "Request",
+    "check_single",
     "repeated_names",
 ]

@@ -80,9 +80,9 @@ class Authenticator:
         """The same where the secret came in a frame behind ``request``, a WebSocket's handshake."""
         return self._admit(secret, request, self._proxies.client(request))
 
-    def address(self, request: Request) -> str:
+    def client(self, request: Request) -> Client:
         """Where ``request`` comes from, seen through trusted proxies."""
-        return self._proxies.client(request).address
+        return self._proxies.client(request)
 
     def _by_secret(self, given: bytes | None, request: Request, client: Client) -> Caller:
         limited = not (client.local and self._rate_limit.exempt_loopback)

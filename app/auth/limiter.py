@@ -7,22 +7,13 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from ipaddress import IPv6Address
 from typing import Any
 
-from app.auth.proxies import parse_address
+from app.auth.proxies import network_of
 from app.config.settings import RateLimit
 from app.errors import TooManyAttempts
 
 logger = logging.getLogger("gateway.auth")
-
-
-def _group(address: str) -> str:
-    """An IPv6 host owns its whole /64, so that is what is counted."""
-    if ":" not in address:
-        return address
-    parsed = parse_address(address)
-    return f"{int(parsed) >> 64:x}::/64" if isinstance(parsed, IPv6Address) else address
 
 
 class AttemptLimiter:
@@ -51,7 +42,7 @@ class AttemptLimiter:
         """Raise ``TooManyAttempts`` while ``address`` is locked."""
         if not self._locks:
             return
-        group = _group(address)
+        group = network_of(address)
         until = self._locks.get(group)
         if until is None:
             return
@@ -62,7 +53,7 @@ class AttemptLimiter:
 
     def failed(self, address: str, policy: RateLimit) -> None:
         """Count a wrong secret; the ``policy.max_attempts``-th within the window locks the address."""
-        group = _group(address)
+        group = network_of(address)
         now = self._clock()
         start = now - policy.window_ms / 1000
         recent = [moment for moment in self._failures.pop(group, ()) if moment > start]
@@ -78,7 +69,7 @@ class AttemptLimiter:
     def succeeded(self, address: str) -> None:
         """Forget the failures of ``address``."""
         if self._failures:
-            self._failures.pop(_group(address), None)
+            self._failures.pop(network_of(address), None)
 
 
 def _bound(records: OrderedDict[str, Any], capacity: int) -> None:

@@ -42,6 +42,14 @@ def parse_address(text: str) -> IPv4Address | IPv6Address | None:
     return _parse(text) if len(text) <= _LONGEST_ADDRESS else None
 
 
+def network_of(address: str) -> str:
+    """Whose an address is: an IPv6 host owns its whole /64."""
+    if ":" not in address:
+        return address
+    parsed = parse_address(address)
+    return f"{int(parsed) >> 64:x}::/64" if isinstance(parsed, IPv6Address) else address
+
+
 def _hop(text: str) -> IPv4Address | IPv6Address | None:
     """One entry of X-Forwarded-For or Forwarded; some proxies add the port."""
     text = text.strip()
@@ -137,6 +145,15 @@ class Proxies:
             else:
                 self._warn(client)
         return Client(client, loopback, trusted, forwarded)
+
+    def is_near(self, peer: str) -> bool:
+        """Whether many clients may stand behind this peer: it is on this machine, or a trusted proxy."""
+        address, loopback, _ = _peer(peer)
+        return loopback or self._trusts(address)
+
+    @staticmethod
+    def is_loopback(peer: str) -> bool:
+        return _peer(peer)[1]
 
     def _trusts(self, address: IPv4Address | IPv6Address | None) -> bool:
         return address is not None and any(address in network for network in self._trusted)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Self
 
+from app.errors import InvalidRequest
+
 _NONE: frozenset[str] = frozenset()
 
 
@@ -37,6 +39,32 @@ class Request:
         """
         headers = {_header_name(key): value for key, value in environ.items() if key.startswith("HTTP_")}
         return cls(environ["REMOTE_ADDR"], headers, repeated)
+
+
+# Headers that mean one thing: where two came, one of them is somebody else's. RFC 9110, 5.3.
+_SINGLE = frozenset(
+    {
+        "access-control-request-method",
+        "authorization",
+        "content-length",
+        "content-type",
+        "host",
+        "idempotency-key",
+        "origin",
+        "sec-websocket-key",
+        "sec-websocket-version",
+        "traceparent",
+        "x-request-id",
+    }
+)
+_OWN = "x-openclaw-"
+
+
+def check_single(repeated: frozenset[str]) -> None:
+    """Raise InvalidRequest where a header came twice that may stand once. Lists may, and what each proxy adds."""
+    for name in sorted(repeated):
+        if name in _SINGLE or name.startswith(_OWN):
+            raise InvalidRequest(f"the header {name} is given twice")
 
 
 def repeated_names(headers: Iterable[tuple[str, str]]) -> frozenset[str]:

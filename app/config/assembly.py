@@ -105,6 +105,7 @@ def _gateway(gateway: Data, environment: Environment) -> kinds.Gateway:
         chat_completions=_make(
             kinds.ChatCompletions, chat, images=_make(kinds.Images, chat.get("images", {})), without=("images",)
         ),
+        connections=_make(kinds.ConnectionLimits, gateway.get("connections", {})),
         responses_enabled=endpoints.get("responses", {}).get("enabled", False),
         cors_allowed_origins=http.get("cors", {}).get("allowed_origins", []),
         control_ui=_make(kinds.ControlUi, gateway.get("control_ui", {})),

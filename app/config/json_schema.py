@@ -75,6 +75,7 @@ _DEFAULTS: dict[type[Schema], Document] = {
     schemas.AuthSchema: _defaults_of(settings.Auth),
     schemas.CatalogueModelSchema: _defaults_of(settings.Model),
     schemas.ChatCompletionsSchema: _defaults_of(settings.ChatCompletions),
+    schemas.ConnectionsSchema: _defaults_of(settings.ConnectionLimits),
     schemas.ControlUiSchema: _defaults_of(settings.ControlUi),
     schemas.CorsSchema: {"allowed_origins": _GATEWAY["cors_allowed_origins"]},
     schemas.GatewaySchema: _GATEWAY,

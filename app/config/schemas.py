@@ -117,6 +117,7 @@ class ChatCompletionsSchema(Section):
     images = nested(ImagesSchema)
     max_image_parts = integer(0, 10_000)
     max_total_image_bytes = integer(1, GIB)
+    max_messages = integer(1, 1_000_000)
     reasoning = Flag()
 
 
@@ -162,6 +163,13 @@ class ReloadSchema(Section):
     mode = choice("hybrid", "hot", "restart", "off")
 
 
+class ConnectionsSchema(Section):
+    per_address = integer(1, 100_000)
+    per_proxy = integer(1, 100_000)
+    headers_seconds = integer(1, 60)
+    body_seconds = integer(1, 3600)
+
+
 class GatewaySchema(Section):
     port = integer(1, 65_535)
     bind = choice("loopback", "lan", "custom", replaced={"tailnet": "loopback", "auto": "loopback"})
@@ -171,6 +179,7 @@ class GatewaySchema(Section):
     allowed_hosts = several(text("a host name without port", r"[A-Za-z0-9._:\[\]-]+\Z"), "a list of host names")
     public_origin = origin()
     max_runs = integer(1, 100_000)
+    connections = nested(ConnectionsSchema)
     http = nested(HttpSchema)
     control_ui = nested(ControlUiSchema)
     tools = nested(InvokedToolsSchema)

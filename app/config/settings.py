@@ -74,6 +74,7 @@ class ChatCompletions:
     max_image_parts: int = 8  # in the last message of the user
     max_total_image_bytes: int = 20_971_520  # decoded, of those
     reasoning: bool = False
+    max_messages: int = 100_000  # of one request
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,20 @@ class InvokedTools:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """What strangers may take of a worker.
+
+    per_address, per_proxy: connections on which nobody has shown yet who it is, of one address, and of this machine or
+    a trusted proxy. headers_seconds: for a request's headers. body_seconds: for each 256 KiB of its body.
+    """
+
+    per_address: int = 256
+    per_proxy: int = 2048
+    headers_seconds: int = 12
+    body_seconds: int = 20
+
+
+@dataclass(frozen=True, slots=True)
 class Gateway:
     port: int = 18789
     bind: str = "loopback"  # loopback | lan | custom
@@ -100,6 +115,7 @@ class Gateway:
     allowed_hosts: tuple[str, ...] = ()
     public_origin: str | None = None
     max_runs: int = 2000
+    connections: ConnectionLimits = ConnectionLimits()
     chat_completions: ChatCompletions = ChatCompletions()
     responses_enabled: bool = False
     cors_allowed_origins: tuple[str, ...] = ()

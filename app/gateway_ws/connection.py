@@ -12,7 +12,7 @@ from gevent import Greenlet
 from marshmallow import ValidationError
 
 from app.auth import READ, WRITE, Caller, Request
-from app.errors import Forbidden, GatewayError, InternalError, InvalidRequest, Overloaded
+from app.errors import Forbidden, GatewayError, InvalidRequest, Overloaded, unexpected
 from app.gateway_ws import frames
 from app.gateway_ws.frames import NO_ID, NoRequest, RequestFrame
 from app.gateway_ws.handshake import Greeting, Refused
@@ -178,7 +178,7 @@ class Connection:
         finally:
             gevent.killall(list(self._waiting), block=False)
 
-    def _greet(self, message: str | bytes) -> None:
+    def _greet(self, message: bytes | None) -> None:
         id = NO_ID
         try:
             try:
@@ -194,7 +194,7 @@ class Connection:
             self.socket.close(refused.code, refused.error.message)
             raise Closed from None
 
-    def _take(self, message: str | bytes) -> None:
+    def _take(self, message: bytes | None) -> None:
         try:
             frame = frames.parse(message)
             if frame.method == "connect":
@@ -240,7 +240,7 @@ class Connection:
             self.fail(frame.id, InvalidRequest(f"invalid {method.name} params: {where}: {reason}"[:500], param=where))
         except GatewayError as error:
             self.fail(frame.id, error)
-        except Exception:
+        except Exception as fault:
             reference = new_uuid()
             log.exception("request %s (%s) of connection %s failed", reference, method.name, self.id)
-            self.fail(frame.id, InternalError(reference))
+            self.fail(frame.id, unexpected(fault, reference))

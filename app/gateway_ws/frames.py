@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import orjson
 from marshmallow import ValidationError, fields
 
-from app import json_text
+from app import large_json
 from app.errors import (
     ContextOverflow,
     Forbidden,
@@ -55,12 +55,12 @@ class NoRequest(Exception):
         self.id = id
 
 
-def parse(message: str | bytes) -> RequestFrame:
-    """Raises NoRequest."""
-    if not isinstance(message, str):
+def parse(message: bytes | None) -> RequestFrame:
+    """message: as ``Socket.receive`` has it. Cooperative. Raises NoRequest."""
+    if message is None:
         raise NoRequest("invalid request frame: binary; frames are text")
     try:
-        given = json_text.loads(message)
+        given = large_json.loads(message)
     except orjson.JSONDecodeError as error:
         raise NoRequest(f"invalid request frame: not JSON: {error.msg}"[:300]) from None
     if not isinstance(given, dict):

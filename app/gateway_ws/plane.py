@@ -12,7 +12,7 @@ import gevent
 from app.agents.run import Run
 from app.agents.runs import shutting_down
 from app.auth import Request
-from app.auth.proxies import parse_address
+from app.auth.proxies import network_of
 from app.config import Settings
 from app.errors import Overloaded
 from app.gateway_ws import frames
@@ -48,9 +48,9 @@ EVENTS = (
     "tick",
 )
 
-# Seconds within which a client has to say who it is; how many may be about to, and from one address.
+# Seconds within which a client has to say who it is; how many may be about to, from one address and from this machine.
 CONNECT_WITHIN = 15.0
-MAX_UNKNOWN, MAX_UNKNOWN_EACH = 2000, 200
+MAX_UNKNOWN, MAX_UNKNOWN_EACH, MAX_UNKNOWN_HERE = 2000, 200, 1000
 # Messages of one turn that are told as events, the latest, and characters of each.
 MAX_MESSAGES = 50
 MAX_TOLD = 100_000
@@ -92,11 +92,18 @@ class ControlPlane:
             raise shutting_down()
         if len(self._unknown) >= MAX_UNKNOWN:
             raise Overloaded(f"{MAX_UNKNOWN} clients are connecting already", retry_after=2)
-        address = self._entry.authenticator.address(seen)
-        if len(self._unknown) >= MAX_UNKNOWN_EACH and not _is_loopback(address):
-            from_there = sum(self._entry.authenticator.address(each.seen) == address for each in self._unknown)
-            if from_there >= MAX_UNKNOWN_EACH:
-                raise Overloaded(f"{from_there} clients at {address} are connecting already", retry_after=2)
+        client = self._entry.authenticator.client(seen)
+        # An address that an unknown proxy on this machine gives its clients is no sign that they are here.
+        most = MAX_UNKNOWN_HERE if client.local else MAX_UNKNOWN_EACH
+        if len(self._unknown) >= most:
+            network = network_of(client.address)
+            from_there = sum(self._comes_from(each, network, client.local) for each in self._unknown)
+            if from_there >= most:
+                raise Overloaded(f"{from_there} clients at {network} are connecting already", retry_after=2)
+
+    def _comes_from(self, connection: Connection, network: str, local: bool) -> bool:
+        client = self._entry.authenticator.client(connection.seen)
+        return client.local == local and network_of(client.address) == network
 
     def serve(self, socket: Socket, seen: Request) -> None:
         """Serve one connection to its end."""
@@ -123,6 +130,8 @@ class ControlPlane:
         greeting = greet(frame, connection.nonce, connection.seen, self._entry, settings.gateway.auth)
         connection.greeting = greeting
         self._unknown.discard(connection)
+        if connection.socket.peer is not None:
+            connection.socket.peer.admitted()
         if not self.connections:
             # Nobody listened until now.
             for run in self.services.runs:
@@ -317,8 +326,3 @@ class ControlPlane:
 def _auth_of(settings: Settings) -> object:
     """What decides who may come in."""
     return settings.gateway.auth, settings.gateway.trusted_proxies
-
-
-def _is_loopback(address: str) -> bool:
-    parsed = parse_address(address)
-    return parsed is not None and parsed.is_loopback

@@ -73,6 +73,7 @@ class Socket(Server):  # type: ignore[misc]
 
     max_message: bytes that one message may have; may be changed at any time.
     heard:       ``time.monotonic()`` when the peer last sent anything.
+    peer:        what the worker knows of the connection.
 
     Raises InvalidRequest when the request is no valid opening handshake.
     """
@@ -80,18 +81,19 @@ class Socket(Server):  # type: ignore[misc]
     def __init__(self, environ: dict[str, Any], *, max_message: int, max_buffered: int) -> None:
         self.max_message = max_message
         self.heard = time.monotonic()
-        self._messages: deque[str | bytes] = deque()
-        self._parts: list[Any] = []
+        self._messages: deque[bytes | None] = deque()
+        self._parts: list[bytes] = []
         self._size = 0
         self._closing = False
+        self.peer = getattr(environ.get("wsgi.input"), "connection", None)
         self.outbox = Outbox(environ["gunicorn.socket"], max_buffered, self.give_up)
         try:
             super().__init__(environ, thread_class=_OwnGreenlet)
         except (ProtocolError, UnicodeError) as error:
             raise InvalidRequest(f"not a WebSocket handshake: {error}"[:300]) from None
 
-    def receive(self, timeout: float | None = None) -> str | bytes:
-        """The next message. Raises Closed."""
+    def receive(self, timeout: float | None = None) -> bytes | None:
+        """The next text message, as UTF-8; None for one that is binary. Raises Closed."""
         while not self._messages:
             if self._closing:
                 raise Closed
@@ -173,8 +175,9 @@ class Socket(Server):  # type: ignore[misc]
         self._handle_events()
 
     def _take(self, event: Any) -> None:
-        part = event.data
-        size = len(part) if isinstance(part, (bytes, bytearray)) or part.isascii() else len(part.encode())
+        is_text = isinstance(event, TextMessage)
+        part = event.data.encode() if is_text else bytes(event.data)
+        size = len(part)
         self._size += size if event.message_finished else max(size, PART)
         if self._size > self.max_message:
             self._parts.clear()
@@ -182,8 +185,7 @@ class Socket(Server):  # type: ignore[misc]
             return
         self._parts.append(part)
         if event.message_finished:
-            empty = "" if isinstance(event, TextMessage) else b""
-            self._messages.append(empty.join(self._parts) if len(self._parts) > 1 else part)
+            self._messages.append(b"".join(self._parts) if is_text else None)
             self._parts.clear()
             self._size = 0
 

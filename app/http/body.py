@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from gunicorn.http.errors import ParseException
+from gunicorn.http.errors import NoMoreData, ParseException
 from werkzeug.sansio.utils import get_content_length
-from werkzeug.wsgi import get_input_stream
 
-from app import json_text
+from app import large_json
 from app.errors import BodyTooLarge, InvalidRequest, UnsupportedMediaType
-from app.http import encodings
+from app.http import encodings, upload
 from app.http.envelope import JSON
 
 
-def read_json(environ: dict[str, Any], max_bytes: int) -> dict[str, Any]:
+def read_json(environ: dict[str, Any], max_bytes: int, seconds: float) -> dict[str, Any]:
     """The body as a JSON object, unpacked where it was packed. Cooperative.
 
-    A body over ``max_bytes`` is refused without being read; the connection is closed after the answer. What was packed
-    must stay within them in both forms. Raises UnsupportedMediaType, BodyTooLarge, InvalidRequest.
+    seconds: for each ``upload.PIECE`` bytes of it. A body over ``max_bytes`` is refused without being read; the
+    connection is closed after the answer. What was packed must stay within them in
+    both forms. Raises UnsupportedMediaType, BodyTooLarge, RequestTimeout, InvalidRequest.
     """
     content_type = environ.get("CONTENT_TYPE", "")
     if content_type != JSON and not _is_json(content_type):
@@ -26,7 +26,9 @@ def read_json(environ: dict[str, Any], max_bytes: int) -> dict[str, Any]:
     packed = environ.get("HTTP_CONTENT_ENCODING")
     codings = encodings.codings_of(packed) if packed else []
     try:
-        body = _read(environ, max_bytes)
+        body = _read(environ, max_bytes, seconds)
+    except NoMoreData:
+        raise InvalidRequest("the request body ended early") from None
     except ParseException as error:
         raise InvalidRequest(f"malformed request body: {error}"[:300]) from None
     if len(body) > max_bytes:
@@ -34,7 +36,7 @@ def read_json(environ: dict[str, Any], max_bytes: int) -> dict[str, Any]:
     if codings:
         body = encodings.unpacked(body, codings, max_bytes)
     try:
-        parsed = json_text.loads(body)
+        parsed = large_json.loads(body)
     except ValueError as error:
         raise InvalidRequest(f"the body is not valid JSON: {_not_utf8(body) or error}") from None
     if not isinstance(parsed, dict):
@@ -47,19 +49,15 @@ def _is_json(content_type: str) -> bool:
     return mimetype == JSON or (mimetype.startswith("application/") and mimetype.endswith("+json"))
 
 
-def _read(environ: dict[str, Any], max_bytes: int) -> bytes:
+def _read(environ: dict[str, Any], max_bytes: int, seconds: float) -> bytes:
     length = get_content_length(
         http_content_length=environ.get("CONTENT_LENGTH"),
         http_transfer_encoding=environ.get("HTTP_TRANSFER_ENCODING"),
     )
-    if length is None:
-        # Werkzeug cuts a chunked body at its limit without a word: one byte more tells whether there was more.
-        chunked: bytes = get_input_stream(environ, max_content_length=max_bytes + 1).read()
-        return chunked
-    if length > max_bytes:
+    if length is not None and length > max_bytes:
         raise _too_large(max_bytes)
-    body: bytes = environ["wsgi.input"].read(length)
-    if len(body) < length:
+    body = upload.received(environ["wsgi.input"], length, max_bytes, seconds)
+    if length is not None and len(body) < length:
         raise InvalidRequest("the request body ended early")
     return body
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import zlib
 
-import gevent
-
+from app.concurrency.slices import give_way
 from app.errors import BodyTooLarge, InvalidRequest, UnsupportedMediaType
 
 ACCEPTED = "gzip, deflate, identity"
@@ -93,7 +92,7 @@ class _Unpacking:
         self._since_turn += max(len(part), read)
         if self._since_turn >= STEP:
             self._since_turn = 0
-            gevent.sleep(0)
+            give_way()
 
 
 def _has_zlib_head(packed: bytes) -> bool:

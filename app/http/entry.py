@@ -18,7 +18,7 @@ from flask.globals import request_ctx
 from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import RequestRedirect
 
-from app.auth import AttemptLimiter, Authenticator, Caller, Guard, Request
+from app.auth import AttemptLimiter, Authenticator, Caller, Guard, Request, check_single
 from app.config import LiveSettings, Settings
 from app.errors import GatewayError, NotFound
 from app.http import envelope, routes
@@ -76,8 +76,11 @@ class Entry:
         known.request_id = given if given and _REQUEST_ID.fullmatch(given) else new_uuid()
         # What every answer to this request carries, an error too.
         known.headers = {"x-request-id": known.request_id}
-        seen = Request.from_environ(environ, getattr(environ.get("wsgi.input"), "repeated_headers", _NOTHING_REPEATED))
+        repeated = getattr(environ.get("wsgi.input"), "repeated_headers", _NOTHING_REPEATED)
+        seen = Request.from_environ(environ, repeated)
         known.seen = seen
+        if repeated:
+            check_single(repeated)
         self.guard.check_host(seen)
         if not routes.is_upgrade(environ):  # a WebSocket is told after its first frame, where its page can read it
             self.guard.check_origin(seen)
@@ -91,6 +94,9 @@ class Entry:
         known.identify = partial(self._identify, seen)
         if access.scope is not None:
             known.caller = self.authenticator.authenticate(seen)
+            stranger = getattr(environ.get("wsgi.input"), "connection", None)
+            if stranger is not None:
+                stranger.admitted()
             known.caller.require(access.scope)
         return None
 

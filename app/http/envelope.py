@@ -12,7 +12,7 @@ from flask import Flask, Response, g
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from app import errors
-from app.errors import GatewayError, InternalError
+from app.errors import GatewayError
 
 log = logging.getLogger("gateway.http")
 
@@ -54,14 +54,15 @@ def _http(error: HTTPException) -> Response:
 def _unexpected(error: Exception) -> Response:
     request_id = g.get("request_id", "-")
     log.error("request %s failed", request_id, exc_info=error)
-    return respond(InternalError(request_id))
+    return respond(errors.unexpected(error, request_id))
 
 
 def raw(status: int, error: GatewayError, request_id: str) -> bytes:
     """A whole HTTP/1.1 response, for requests that are refused before there is an application."""
     body = orjson.dumps(error.envelope())
+    more = "".join(f"{name}: {value}\r\n" for name, value in error.headers.items())
     head = (
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: {JSON}\r\nContent-Length: {len(body)}\r\n"
-        f"x-request-id: {request_id}\r\nConnection: close\r\n\r\n"
+        f"x-request-id: {request_id}\r\n{more}Connection: close\r\n\r\n"
     )
     return head.encode() + body

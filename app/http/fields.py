@@ -9,6 +9,28 @@ from typing import Any
 import orjson
 from marshmallow import Schema, ValidationError, fields
 
+# Bytes of an object's JSON.
+MAX_OBJECT = 1024 * 1024
+
+
+def may_fit(value: Any, max_bytes: int) -> bool:
+    """Whether a value's JSON may have so few bytes. False is certain, and known without looking at all of it."""
+    waiting, size = [value], 0
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, dict):
+            waiting += each.values() if len(each) <= max_bytes else ()
+            size += 2 * len(each) + sum(map(len, each)) if len(each) <= max_bytes else max_bytes
+        elif isinstance(each, list):
+            waiting += each if len(each) <= max_bytes else ()
+            size += len(each)
+        elif isinstance(each, str):
+            size += len(each)
+        size += 1
+        if size > max_bytes:
+            return False
+    return True
+
 
 class Number(fields.Field[float]):
     """A JSON number within bounds, a whole one with ``whole``; ``true`` is none."""
@@ -85,6 +107,8 @@ class Object(fields.Field[dict[str, Any]]):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise ValidationError("must be an object")
+        if not may_fit(value, MAX_OBJECT):
+            raise ValidationError(f"must be JSON of {MAX_OBJECT:,} bytes at most")
         try:
             # It is read to a depth of 1024 but can be written to one of 254 only, a level deeper than it stands here.
             orjson.dumps([value])

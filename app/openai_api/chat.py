@@ -28,8 +28,9 @@ def create() -> Response:
     services: Services = current_app.extensions["gateway"]
     settings = services.live.current
     asked, known = current()
-    body = read_json(asked.environ, settings.gateway.chat_completions.max_body_bytes)
-    chat = load_chat_completion(body)
+    gateway = settings.gateway
+    body = read_json(asked.environ, gateway.chat_completions.max_body_bytes, gateway.connections.body_seconds)
+    chat = load_chat_completion(body, gateway.chat_completions.max_messages)
     others = others_of(body)
     turn = turn_of(services, settings, chat, others, asked.environ, caller=known.caller, request_id=known.request_id)
     run = Run(services.runs, turn)

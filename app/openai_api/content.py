@@ -12,12 +12,15 @@ from typing import Any
 from marshmallow import ValidationError
 
 from app import text_files
+from app.concurrency.slices import give_way
 from app.providers.stream import Message
 from app.text_files import BadFile
 
 _DETAILS = ("auto", "low", "high", "original")
 _TEXTS = frozenset({"text", "input_text", "output_text"})
 
+# Parts that are checked until others have their turn: 2 ms.
+TURN = 1000
 # Characters of a text file.
 MAX_FILE = 1024 * 1024
 
@@ -44,6 +47,8 @@ def content_of(message: Message, *, shows: bool = False) -> str | list[Message]:
         raise ValidationError({"content": ["must be a string or a list of content parts"]})
     parts: list[Message] = []
     for index, part in enumerate(content):
+        if index % TURN == TURN - 1:
+            give_way()
         try:
             parts.append(_part(part, index + 1, shows=shows))
         except ValidationError as error:

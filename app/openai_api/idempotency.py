@@ -7,12 +7,14 @@ import logging
 import re
 from typing import Any
 
-import orjson
 from flask import Response
 
+from app import large_json
 from app.auth import Caller
+from app.concurrency.slices import give_way
 from app.errors import Conflict, InvalidRequest
 from app.http.envelope import JSON
+from app.large_json import STEP
 from app.sessions.answers import AnswerRecord, AnswerStore, Claim, KeptAnswer, KeyInUse, KeyReused
 
 log = logging.getLogger("gateway.http")
@@ -90,4 +92,14 @@ def record_of(claimed: Claim, headers: dict[str, str], body: bytes) -> AnswerRec
 
 
 def _digest(value: Any) -> str:
-    return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    """Cooperative where the value is large. Raises TypeError."""
+    digest, waiting = hashlib.sha256(), 0
+    for piece in large_json.pieces(value):
+        for start in range(0, len(piece), STEP):
+            part = piece[start : start + STEP]
+            digest.update(part)
+            waiting += len(part)
+            if waiting >= STEP:
+                waiting = 0
+                give_way()
+    return digest.hexdigest()

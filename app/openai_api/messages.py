@@ -11,13 +11,16 @@ from typing import Any
 import orjson
 from marshmallow import ValidationError, fields
 
+from app.concurrency.slices import give_way
 from app.openai_api.content import content_of
 from app.openai_api.tools import NO_CUSTOM_TOOLS
 from app.providers.stream import Message
 from app.sessions.history import STEP_BREAK
 
-# Checking them holds up every other request meanwhile.
-MOST = 10_000
+# Parts of all messages of a request.
+MOST_PARTS = 100_000
+# Messages that are checked until others have their turn: 2 ms.
+TURN = 500
 # Tool calls of one message.
 MOST_CALLS = 128
 
@@ -48,13 +51,14 @@ class Messages(fields.Field[Conversation]):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Conversation:
         if not isinstance(value, list) or not value:
             raise ValidationError("must be a list with at least one message")
-        if len(value) > MOST:
-            raise ValidationError(f"must hold {MOST} messages at most")
+        _check_parts(value)
         places: list[int] = []
         instructions: list[str] = []
         messages: list[Message] = []
         called = _Called()
         for index, given in enumerate(value):
+            if index % TURN == TURN - 1:
+                give_way()
             try:
                 role = _role(given)
                 if role in ("system", "developer"):
@@ -67,6 +71,16 @@ class Messages(fields.Field[Conversation]):
         if not any(message["role"] in ("user", "tool") for message in messages):
             raise ValidationError("must hold a user message")
         return Conversation("\n\n".join(text for text in instructions if text), messages, places)
+
+
+def _check_parts(messages: list[Any]) -> None:
+    count = 0
+    for index, given in enumerate(messages):
+        content = given.get("content") if isinstance(given, dict) else None
+        if isinstance(content, list):
+            count += len(content)
+            if count > MOST_PARTS:
+                raise ValidationError({index: {"content": [f"all messages must hold {MOST_PARTS:,} parts at most"]}})
 
 
 class _Called:

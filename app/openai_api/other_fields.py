@@ -17,6 +17,7 @@ import orjson
 
 from app.agents.run import Run
 from app.errors import InvalidRequest
+from app.http.fields import may_fit
 from app.openai_api.schemas import FIELDS
 from app.providers import request_fields
 
@@ -93,6 +94,8 @@ def header_of(run: Run, ignored: Iterable[str]) -> dict[str, str]:
 def _is_bounded(value: Any) -> bool:
     if not isinstance(value, str | list | dict):
         return True
+    if not may_fit(value, MAX_SIZE):
+        return False
     try:
         return len(orjson.dumps(value)) <= MAX_SIZE and _is_flat(value, MAX_DEPTH)
     except TypeError:

@@ -128,8 +128,15 @@ def _schema(present: frozenset[str]) -> ChatCompletionSchema:
     return ChatCompletionSchema(only=present | {"messages"})
 
 
-def load_chat_completion(body: dict[str, Any]) -> dict[str, Any]:
-    """The checked fields of a request body, nulls left out. Raises InvalidRequest with the first fault's path."""
+def load_chat_completion(body: dict[str, Any], max_messages: int) -> dict[str, Any]:
+    """The checked fields of a request body, nulls left out. Cooperative.
+
+    Raises InvalidRequest with the first fault's path.
+    """
+    messages = body.get("messages")
+    if isinstance(messages, list) and len(messages) > max_messages:
+        reason = f"must hold {max_messages:,} messages at most (gateway.http.endpoints.chatCompletions.maxMessages)"
+        raise InvalidRequest(f"messages: {reason}", param="messages")
     try:
         loaded = load_fields(_schema(FIELDS.intersection(body)), body)
         if "tool_choice" in loaded:

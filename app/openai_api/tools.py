@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import orjson
 from marshmallow import ValidationError, fields
 
+from app.http.fields import may_fit
+
 MOST = 128
 # Bytes of one tool's JSON: it goes to the provider with every call.
 MAX_SIZE = 256 * 1024
@@ -189,6 +191,8 @@ def _tool(given: Any) -> WireTool:
             tool[key] = function[key]
     if "parameters" in tool:
         tool["parameters"] = {"type": "object", **tool["parameters"]}  # some providers refuse a schema without
+    if not may_fit(tool, MAX_SIZE):
+        raise fault(path, f"is larger than {MAX_SIZE} bytes")
     wrapped: Any = tool
     for _ in range(LEVELS_AROUND):
         wrapped = [wrapped]

@@ -105,12 +105,15 @@ def _model(services: Services, environ: dict[str, Any], caller: Caller, agent: A
 
 
 def _header(environ: dict[str, Any], name: str) -> str | None:
-    """A request header as text, None when absent or empty. WSGI hands its bytes over as Latin-1; they are UTF-8."""
+    """A request header as text, None when absent or empty. WSGI hands its bytes over as Latin-1; they are UTF-8.
+
+    Only what HTTP calls white space is cut off: the last byte of an "à" is a space in Latin-1.
+    """
     value = environ.get(name)
     if not value:
         return None
     try:
-        return value.strip().encode("latin-1").decode("utf-8") or None
+        return value.strip(" \t").encode("latin-1").decode("utf-8").strip() or None
     except UnicodeDecodeError:
         header = _header_name(name)
         raise InvalidRequest(f"the header {header} is not UTF-8", param=header) from None

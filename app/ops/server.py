@@ -99,6 +99,7 @@ def _raise_file_limit(max_runs: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        log.info("%d files may be open instead of %d, as the system allows", hard, soft)
     if hard != resource.RLIM_INFINITY and hard < needed:
         log.warning("%d open files are allowed, %d runs (gateway.maxRuns) may need %d", hard, max_runs, needed)
 

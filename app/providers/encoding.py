@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
-import gevent
+from app.concurrency.slices import give_way
 
 # Bytes that are unpacked at a time: a small block may hold a thousand times as much.
 STEP = 64 * 1024
@@ -63,7 +63,7 @@ def _inflated(blocks: Iterator[bytes], kind: int | None) -> Iterator[bytes]:
             if piece:
                 yield piece
             if len(piece) == STEP:
-                gevent.sleep(0)  # nothing that is read waits while a packed block still has more
+                give_way()  # nothing that is read waits while a packed block still has more
             left = inflate.unused_data if inflate.eof else inflate.unconsumed_tail
             more = bool(left) or (len(piece) == STEP and not inflate.eof)
     if inflate is not None and not inflate.eof:

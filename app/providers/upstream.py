@@ -20,8 +20,9 @@ from geventhttpclient.connectionpool import ConnectionPool, SSLConnectionPool
 from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
 from greenlet import greenlet as Greenlet
 
+from app.concurrency.slices import give_way
 from app.config.settings import MAX_ANSWER_BYTES
-from app.errors import ProviderError, ProviderFault, ProviderTimeout
+from app.errors import GatewayError, ProviderError, ProviderFault, ProviderTimeout, shortage
 from app.idle import IdleTimer
 from app.providers.encoding import UnknownEncoding, unpacked
 from app.readiness import ready_for
@@ -97,7 +98,7 @@ class _Response(HTTPSocketPoolResponse):
         self._until_turn -= len(data)
         if self._until_turn <= 0:
             self._until_turn = TURN
-            gevent.sleep(0)
+            give_way()
 
     def _on_message_complete(self) -> None:
         if self.get_code() < 200:
@@ -369,6 +370,9 @@ def _too_long(provider: str, much: _TooLong) -> ProviderFault:
     return ProviderFault(f"provider {provider} sent {much}")
 
 
-def _broken(provider: str, what: str, error: Exception) -> ProviderError:
+def _broken(provider: str, what: str, error: Exception) -> GatewayError:
+    if (own := shortage(error)) is not None:
+        log.error("provider %s was not asked: %s", provider, error)
+        return own
     log.warning("provider %s %s: %s", provider, what, error)
     return ProviderError(f"provider {provider} {what}")

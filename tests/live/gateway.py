@@ -161,6 +161,13 @@ class Gateway:
         self.process.wait()
         wait_until(lambda: not any(_lives(each) for each in family), "all processes are gone")
 
+    def worker(self) -> psutil.Process:
+        """The child that serves; others may be there for the local model."""
+        children = psutil.Process(self.process.pid).children()
+        return next(
+            child for child in children if any(each.laddr.port == self.port for each in child.net_connections())
+        )
+
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
 

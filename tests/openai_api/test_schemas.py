@@ -18,7 +18,7 @@ MESSAGES = [{"role": "user", "content": "hi"}]
 
 
 def load(**fields: Any) -> dict[str, Any]:
-    return load_chat_completion({"messages": MESSAGES, **fields})
+    return load_chat_completion({"messages": MESSAGES, **fields}, 100_000)
 
 
 def refusal(**fields: Any) -> tuple[str | None, str]:
@@ -130,7 +130,7 @@ def test_out_of_range(field: str, values: list[Any]) -> None:
 def test_no_messages_at_all() -> None:
     """Their absence is told as such."""
     with pytest.raises(InvalidRequest) as refused:
-        load_chat_completion({"model": "openclaw"})
+        load_chat_completion({"model": "openclaw"}, 100_000)
     assert (refused.value.param, refused.value.message) == ("messages", "messages: is required")
 
 
@@ -244,7 +244,7 @@ def test_any_body_is_loaded_or_refused(body: dict[str, Any], messages: Any) -> N
 
 def loaded_or_refused(body: dict[str, Any]) -> dict[str, Any] | InvalidRequest:
     try:
-        return load_chat_completion(body)
+        return load_chat_completion(body, 100_000)
     except InvalidRequest as refused:
         return refused
 

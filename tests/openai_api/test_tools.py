@@ -23,7 +23,7 @@ def tool(name: Any = "f", **fields: Any) -> dict[str, Any]:
 
 
 def load(**fields: Any) -> dict[str, Any]:
-    return load_chat_completion({"messages": MESSAGES, **fields})
+    return load_chat_completion({"messages": MESSAGES, **fields}, 100_000)
 
 
 def refusal(**fields: Any) -> tuple[str | None, str]:

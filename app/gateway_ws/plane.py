@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gevent
@@ -17,6 +17,7 @@ from app.config import Settings
 from app.errors import Overloaded
 from app.gateway_ws import frames
 from app.gateway_ws.connection import MAX_BUFFERED, TICK_EVERY, Connection
+from app.gateway_ws.fan_out import FanOut
 from app.gateway_ws.frames import RequestFrame
 from app.gateway_ws.handshake import ROLE, greet
 from app.gateway_ws.health import Health
@@ -71,6 +72,7 @@ class ControlPlane:
         self.methods = methods
         self.connections: dict[Connection, None] = {}
         self.health = Health(services)
+        self._events = FanOut()
         self.presence = Presence(self)
         self._entry = entry
         self._unknown: set[Connection] = set()
@@ -192,28 +194,23 @@ class ControlPlane:
         """Send an event that says nothing of sessions to all who may read. Never waits."""
         hearing = [each for each in self.connections if each.reads]
         if hearing:
-            self._tell(hearing, frames.event(name, payload))
+            self._events.tell(hearing, frames.event(name, payload))
 
     def tell_session(self, key: str, name: str, payload: Any) -> None:
         """Send an event of a session to all who may hear of it. Never waits."""
         owner = keys.owner(key)
         hearing = [each for each in self.connections if each.hears(owner)]
         if hearing:
-            self._tell(hearing, frames.event(name, payload))
+            self._events.tell(hearing, frames.event(name, payload))
 
-    def tell(self, hearing: Iterable[Connection], name: str, payload: Any) -> None:
+    def tell(self, hearing: Sequence[Connection], name: str, payload: Any) -> None:
         """The same for these, with the versions of what is told."""
-        self._tell(hearing, frames.event(name, payload, self._versions()))
-
-    @staticmethod
-    def _tell(hearing: Iterable[Connection], event: bytes) -> None:
-        for connection in hearing:
-            connection.send_rendered(event)
+        self._events.tell(hearing, frames.event(name, payload, self._versions()))
 
     @property
-    def runs_told(self) -> int:
-        """How many runs are told at the same time."""
-        return len(self._feeds)
+    def runs_cost(self) -> float:
+        """Seconds of work that it takes to tell one event of each run that is told now."""
+        return self._events.cost * max(len(self._feeds), 1)
 
     def _versions(self) -> dict[str, int]:
         return {"presence": self.presence.version, "health": self.health.version}
@@ -249,7 +246,7 @@ class ControlPlane:
                 "messageSeq": message["__openclaw"]["seq"],
                 "message": message,
             }
-            self._tell(watching, frames.event("session.message", told))
+            self._events.tell(watching, frames.event("session.message", told))
         if change.kind != TURN:  # whose run tells it
             self.sessions_changed(change.key, change.agent_id, change.kind)
 
@@ -257,7 +254,7 @@ class ControlPlane:
         """Tell those who subscribed to it, or to all, that a session is another than before."""
         payload = {"sessionKey": key, "agentId": agent_id, "reason": reason, "ts": ms(time.time())}
         if watching := self._watching(key):
-            self._tell(watching, frames.event("sessions.changed", payload))
+            self._events.tell(watching, frames.event("sessions.changed", payload))
 
     def _watching(self, key: str) -> list[Connection]:
         owner = keys.owner(key)
@@ -319,6 +316,7 @@ class ControlPlane:
 
     def close(self) -> None:
         """Close every connection, so that its client connects again to what comes next."""
+        self._events.flush()
         for connection in [*self.connections, *self._unknown]:
             connection.socket.close(RESTART, "service restart")
 

@@ -206,12 +206,10 @@ class _Pace:
         self._go()
 
     def _go(self) -> None:
-        begin = time.monotonic()
         self._more = False
         self._told = self._tell(self._told)
-        end = time.monotonic()
-        rest = (end - begin) / SHARE * max(self._plane.runs_told, 1)
-        self._free_at = end + max(self._every, rest, self._told / CHARACTERS_PER_SECOND)
+        rest = self._plane.runs_cost / SHARE
+        self._free_at = time.monotonic() + max(self._every, rest, self._told / CHARACTERS_PER_SECOND)
 
     def _stop(self) -> None:
         timer, self._timer = self._timer, None

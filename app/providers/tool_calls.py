@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from app.concurrency.slices import taking_turns
 from app.errors import ProviderError, ProviderFault
 from app.ids import new_call_id
 from app.providers.finish_reasons import STOP
@@ -24,25 +25,34 @@ MAX_SIZE = 16 * 1024 * 1024
 MAX_LEVELS = 200
 # What a fragment counts besides its text.
 OVERHEAD = 64
+# Characters of one call that are read to find out whether it is whole, again and again as it grows. Servers that need
+# this send a few hundred fragments; one that never ends must not cost minutes.
+MAX_READ = 32 * 1024 * 1024
 _UNSOUND = object()
 
 
 class _Call:
     """A call as far as it was told. extra: what the server wants back with it."""
 
-    __slots__ = ("extra", "fragments", "id", "name")
+    __slots__ = ("_read", "extra", "fragments", "id", "name")
 
     def __init__(self) -> None:
         self.id = ""
         self.name = ""
         self.fragments: list[str] = []
         self.extra: Any = None
+        self._read = 0
 
     @property
     def is_whole(self) -> bool:
         if not self.fragments or not self.fragments[-1].rstrip().endswith("}"):
             return False  # without putting megabytes together for each fragment
-        return isinstance(_parsed("".join(self.fragments)), dict)
+        return isinstance(self.parsed("".join(self.fragments)), dict)
+
+    def parsed(self, arguments: str) -> Any:
+        """As ``_parsed``; ``_UNSOUND``, too, for a call that was read so often."""
+        self._read += len(arguments)
+        return _parsed(arguments) if self._read <= MAX_READ else _UNSOUND
 
 
 class ToolCalls:
@@ -145,7 +155,7 @@ class ToolCalls:
         told = [call for call in self._calls if call.name or call.fragments]
         if not (told or said) or not all(call.name for call in told):
             raise ProviderFault(f"provider {self._provider} sent a tool call that can't be read: it has no name")
-        for index, call in enumerate(_once(told)):
+        for index, call in enumerate(taking_turns(_once(told))):
             # Results are bound to calls by id. OpenAI takes one of 40 characters at most.
             id = call.id if call.id and call.id not in ids else new_call_id()
             ids.add(id)
@@ -228,7 +238,7 @@ class ToolCalls:
         for fragment in fragments:
             if fragment.startswith(text):
                 text = fragment
-            elif fragment.lstrip().startswith("{") and isinstance(_parsed(text), dict):
+            elif fragment.lstrip().startswith("{") and isinstance(call.parsed(text), dict):
                 dropped.append(text)
                 text = fragment
             else:

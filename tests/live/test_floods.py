@@ -23,6 +23,41 @@ TOKENS = {
         b'data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a"}}\n\n'
     ),
 }
+DELTAS = {
+    "arguments": {
+        "openai-completions": (
+            b'data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"i","function":{"name":"f",'
+            b'"arguments":"{a"}}]}}]}\n\n'
+        ),
+        "openai-responses": (
+            b'data: {"type":"response.function_call_arguments.delta","item_id":"i","output_index":0,"delta":"{a"}\n\n'
+        ),
+        "anthropic-messages": (
+            b'data: {"type":"content_block_delta","index":0,'
+            b'"delta":{"type":"input_json_delta","partial_json":"{a"}}\n\n'
+        ),
+    },
+    "calls": {
+        "openai-completions": (
+            b'data: {"choices":[{"index":0,"delta":{"tool_calls":[{"function":{"name":"f","arguments":"{}"}}]}}]}\n\n'
+        ),
+        "openai-responses": (
+            b'data: {"type":"response.output_item.done","output_index":0,"item":{"type":"function_call","id":"i",'
+            b'"call_id":"","name":"f","arguments":"{}"}}\n\n'
+        ),
+        "anthropic-messages": (
+            b'data: {"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"","name":"f",'
+            b'"input":{}}}\n\ndata: {"type":"content_block_stop","index":0}\n\n'
+        ),
+    },
+    "reasoning": {
+        "openai-completions": b'data: {"choices":[{"index":0,"delta":{"reasoning_content":"a"}}]}\n\n',
+        "openai-responses": b'data: {"type":"response.reasoning_summary_text.delta","item_id":"i","delta":"a"}\n\n',
+        "anthropic-messages": (
+            b'data: {"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"a"}}\n\n'
+        ),
+    },
+}
 # What a provider may send for ever without saying anything.
 NOTHING = {
     "comments": b": OPENROUTER PROCESSING\n\n",
@@ -89,6 +124,15 @@ def test_text_without_end(flooded: Gateway, provider: ScriptedProvider, api: str
     text = "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks)
     assert set(text) == {"a"}
     assert len(text) <= MOST // len(TOKENS[api])
+
+
+@pytest.mark.parametrize("kind", ["arguments", "calls", "reasoning"])
+@pytest.mark.parametrize("api", APIS)
+def test_other_deltas_without_end(flooded: Gateway, provider: ScriptedProvider, api: str, kind: str) -> None:
+    """Endless arguments, calls and thoughts are bounded as text is."""
+    provider.default = Flood(many(DELTAS[kind][api]))
+    message = expect_error(flooded.call(body=ask(api)), 502, "upstream_error")
+    assert "more than" in message
 
 
 def test_a_packed_answer(flooded: Gateway, provider: ScriptedProvider) -> None:

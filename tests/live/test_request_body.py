@@ -346,6 +346,6 @@ def test_messages_are_required(gateway: Gateway) -> None:
 
 
 def test_too_many_messages(gateway: Gateway) -> None:
-    """Ten thousand messages are a conversation, one more is refused before it is looked at."""
-    answer = gateway.chat(messages=[{"role": "user", "content": ""}] * 10_001)
+    """A hundred thousand messages are a conversation, one more is refused before it is looked at."""
+    answer = gateway.chat(messages=[{"role": "user", "content": ""}] * 100_001)
     assert (answer.status, answer.error["param"]) == (400, "messages")

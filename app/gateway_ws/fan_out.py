@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 # Connections that are told at once; with more, each event goes in slices.
 AT_ONCE = 100
-# Seconds in which one slice of work is done at once: two hundred runs may end in the same moment.
-WINDOW = 4 * SLICE
+# Seconds of quiet behind which another slice of work may be done at once: two hundred runs may end in one moment.
+QUIET = SLICE
 # How much one event counts for ``cost``.
 WEIGHT = 0.1
 
@@ -30,17 +30,18 @@ class FanOut:
         self.cost = 0.0
         self._waiting: deque[tuple[Sequence[Connection], bytes]] = deque()
         self._sender: Greenlet[[], None] | None = None
-        self._window = self._spent = 0.0
+        self._quiet_since = self._spent = 0.0
 
     def tell(self, hearing: Sequence[Connection], event: bytes) -> None:
         """Send what ``frames.event`` made, now or soon. Never waits."""
         now = time.perf_counter()
-        if now - self._window > WINDOW:
-            self._window, self._spent = now, 0.0
+        if now - self._quiet_since > QUIET:
+            self._spent = 0.0
         if self._sender is None and self._spent < SLICE and len(hearing) <= AT_ONCE:
             for connection in hearing:
                 connection.send_rendered(event)
-            self._note(time.perf_counter() - now)
+            self._quiet_since = time.perf_counter()
+            self._note(self._quiet_since - now)
             return
         self._waiting.append((hearing, event))
         if self._sender is None:
@@ -65,6 +66,7 @@ class FanOut:
                 self._note(cost)
         finally:
             self._sender = None
+            self._spent = 0.0
 
     def _note(self, seconds: float) -> None:
         self._spent += seconds

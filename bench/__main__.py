@@ -23,6 +23,9 @@ QUICK = Plan(
     many_calls=2_000,
     connections=500,
     idle_seconds=2.0,
+    soak_calls=5_000,
+    soak_streams=500,
+    soak_sockets=200,
 )
 NOISY = 10.0
 

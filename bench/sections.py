@@ -20,6 +20,10 @@ READERS = 500
 CLIENTS = (1, 32)
 SOCKETS = "bench.sockets"
 
+PARTS = 10
+# Seconds in which a worker gives back what a part has left.
+GIVE_BACK = 5.0
+
 # What two measurements of the same thing may differ by.
 LATENCY_NOISE = 1.15
 MEMORY_NOISE = 1.05
@@ -37,6 +41,9 @@ class Plan:
     many_calls: int = 10_000
     connections: int = 2_000
     idle_seconds: float = 20.0
+    soak_calls: int = 100_000
+    soak_streams: int = 5_000
+    soak_sockets: int = 2_000
 
 
 def warm(target: Target, calls: int = FEW_CALLS) -> None:
@@ -128,6 +135,24 @@ def flat(plan: Plan, folder: Path, figures: Figures) -> None:
         )
 
 
+def soak(plan: Plan, folder: Path, figures: Figures) -> None:
+    """Everything that comes and goes, in ten parts: what the first leaves behind may not grow."""
+    sizes = []
+    with gateway_alone(folder) as gateway:
+        warm(gateway)
+        for _ in range(PARTS):
+            gateway.measure("calls", "m", callers=32, total=plan.soak_calls // PARTS)
+            gateway.measure("streams", "paced", count=plan.soak_streams // PARTS, seconds=1.0)
+            with gateway.holding("idle", "m", SOCKETS, count=plan.soak_sockets // PARTS):
+                pass
+            time.sleep(GIVE_BACK)
+            sizes.append(gateway.memory())
+    what = f"{plan.soak_calls:,} calls, {plan.soak_streams:,} streams and {plan.soak_sockets:,} WebSockets"
+    figures.add(f"memory of a worker after a tenth of {what}", megabytes, gateway=sizes[0])
+    figures.add(f"memory of a worker after {what}", megabytes, gateway=sizes[-1])
+    figures.limit(f"memory after {what}, of that after a tenth", share, max(sizes[1:]) / sizes[0], at_most=1.05)
+
+
 def connections(plan: Plan, folder: Path, figures: Figures) -> None:
     each, busy = [], []
     for _ in range(plan.worker_rounds):
@@ -200,6 +225,7 @@ SECTIONS: dict[str, Callable[[Plan, Path, Figures], None]] = {
     "streams": streams,
     "memory": memory,
     "flat": flat,
+    "soak": soak,
     "connections": connections,
     "events": events,
     "health": health,

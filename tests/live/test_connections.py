@@ -190,8 +190,10 @@ def test_pipelined_requests_are_answered_in_turn(gateway: Gateway) -> None:
     one = head(gateway, "GET /healthz HTTP/1.1", token=None)
     with gateway.connect() as connection:
         connection.sendall(one * 3)
-        for _ in range(3):
-            assert read_answer(connection, "GET").status == 200
+        received = b""
+        while received.count(b"HTTP/1.1 200 OK") < 3:
+            assert (block := connection.recv(65_536)), received
+            received += block
 
 
 def chunks(body: bytes) -> bytes:

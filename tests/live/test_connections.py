@@ -192,7 +192,8 @@ def test_pipelined_requests_are_answered_in_turn(gateway: Gateway) -> None:
         connection.sendall(one * 3)
         received = b""
         while received.count(b"HTTP/1.1 200 OK") < 3:
-            assert (block := connection.recv(65_536)), received
+            block = connection.recv(65_536)
+            assert block, received
             received += block
 
 

@@ -43,6 +43,12 @@ class Catalogue:
         self._local: LocalProvider = previous._local if previous else LocalProvider(local_model)
         # By provider, and by provider/model for those with an address of their own.
         self._upstreams: dict[str, tuple[Provider, Upstream]] = {}
+        # Of entries for one id the first counts.
+        self._listed = {
+            f"{provider.id}/{model.id}": model
+            for provider in settings.providers.values()
+            for model in reversed(provider.models)
+        }
         self._models: dict[str, Model] = {}
         self._candidates: dict[ModelChoice, list[Candidate]] = {}
         self.standing: Standing = previous.standing if previous else Standing()
@@ -82,8 +88,7 @@ class Catalogue:
             return reference == LOCAL_MODEL
         if not model_id:
             return False
-        listed = not provider.models or any(model.id == model_id for model in provider.models)
-        return listed or reference in self._settings.aliases.values()
+        return not provider.models or reference in self._listed or reference in self._settings.aliases.values()
 
     def named(self, name: str) -> str:
         """The ``provider/model`` that an alias stands for; any other name as it is."""
@@ -156,7 +161,7 @@ class Catalogue:
         provider = self._settings.providers.get(provider_id)
         if provider is None:
             return Model(id=model_id, name=model_id)
-        listed = next((model for model in provider.models if model.id == model_id), None)
+        listed = self._listed.get(reference)
         compat = provider.compat.over(_usual_compat((listed and listed.base_url) or provider.base_url))
         if listed is not None:
             compat = listed.compat.over(compat)

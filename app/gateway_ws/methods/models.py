@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from app.auth import READ
+from app.concurrency.slices import taking_turns
 from app.config.settings import LOCAL_MODEL, Provider, Settings
 from app.config.well_known import WELL_KNOWN
 from app.gateway_ws.method import Call, Method
@@ -28,7 +29,7 @@ def _list(call: Call) -> dict[str, Any]:
     return {
         "models": [
             {**_shown(reference, catalogue), **_availability(reference, settings, aside)}
-            for reference in _references(settings)
+            for reference in taking_turns(_references(settings))
         ]
     }
 

@@ -26,6 +26,7 @@ from wsproto.events import (
 )
 from wsproto.utilities import ProtocolError
 
+from app.concurrency.slices import give_way
 from app.errors import InvalidRequest
 from app.gateway_ws.outbox import Outbox
 
@@ -100,7 +101,7 @@ class Socket(Server):  # type: ignore[misc]
             self._read()
             if not self._messages:
                 # A socket with more to read doesn't let others have their turn by itself.
-                gevent.sleep(0)
+                give_way()
         return self._messages.popleft()
 
     def send(self, data: bytes) -> None:

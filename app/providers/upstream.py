@@ -37,9 +37,9 @@ MAX_HEAD = 256 * 1024
 MAX_LINE = 4 * 1024 * 1024
 MAX_ERROR_BODY = 64 * 1024
 ERROR_BODY_TIMEOUT = 5.0
-READ_SIZE = 64 * 1024
+READ_SIZE = 16 * 1024
 # Bytes that are read before others get a turn: where there is always something to read, no read waits.
-TURN = 64 * 1024
+TURN = 16 * 1024
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 PATH_SAFE = "/%:@!$&'()*+,;=~"
 # Letters; a header's value is a secret only when it is longer.

@@ -163,12 +163,12 @@ def _warnings(environment: Environment, exists: bool, holding: set[Path], report
         parts.append(", ".join(map(str, report.moved)))
     if report.unusable:
         parts.append(f"can't be asked: {', '.join(report.unusable)}")
-    if report.narrowed:
-        parts.append(f"narrower than it says: {', '.join(report.narrowed)}")
+    if report.narrowed:  # sentences, with commas in them
+        parts.append(f"narrower than it says: {'; '.join(report.narrowed)}")
     if report.left_out:
         parts.append(f"left out {', '.join(report.left_out)}")
     if parts:
-        yield f"{path} has OpenClaw settings that this gateway doesn't use: {'; '.join(parts)}"
+        yield f"{path} has OpenClaw settings that don't count as they are written: {'; '.join(parts)}"
     for file in sorted(holding):
         if _open_to_others(file, stat.S_IRGRP | stat.S_IROTH):
             yield f"{file} holds a secret and other users can read it: chmod 600 {shlex.quote(str(file))}"

@@ -95,10 +95,11 @@ def test_json_is_the_same_for_a_script(state: Path) -> None:
 
 
 def test_each_fault_of_the_configuration_is_a_line(state: Path, port: int) -> None:
-    """Faults fail, and the checks that can be made are made all the same."""
+    """Faults fail, what a gateway does with such a file is said, and all other checks are made all the same."""
     write(state, port, gateway={"port": "x", "bind": "y"})
     assert run().exit_code == 1
-    faults = found("configuration")
+    *faults, (status, said) = found("configuration")
+    assert (status, "a gateway that runs keeps what it loaded last" in said) == ("warn", True)
     assert sorted(text.partition(":")[0] for _, text in faults) == ["gateway.bind", "gateway.port"]
     assert {status for status, _ in faults} == {"FAIL"}
     assert found("state folder")[0][0] == "ok"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import NamedTuple
 
-from app.config.matching import matches
+from app.config.matching import matches, programs
 from app.config.meant import is_caller, is_model
 from app.config.settings import SECURITIES, Exec, Limit, ModelChoice, Settings, Tools
 
@@ -43,10 +42,6 @@ _DENIED: Mapping[str, tuple[str, ...]] = {
 }
 # Profiles under which commands run in a shell unless tools.exec.security says otherwise.
 _WITH_SHELL = ("coding", "full")
-
-
-# Behind a program's name: ``3.11`` of python3.11, ``-2.1.0-beta3`` of luajit-2.1.0-beta3.
-_VERSION = re.compile(r"[-_.]?[0-9].*", re.DOTALL)
 
 
 class Refusal(NamedTuple):
@@ -126,19 +121,13 @@ def _exec(gateway: Exec, agent: Exec, usual: str) -> Exec:
     if gateway.safe_bins is not None or gateway.security == "allowlist":
         bins = tuple(name for name in bins if name in (gateway.safe_bins or ()))
     barred = {normal(name).rpartition("/")[2] for name in (*gateway.barred, *agent.barred)}
-    bins = tuple(name for name in bins if not _programs(name) & barred)
+    bins = tuple(name for name in bins if not programs(name) & barred)
     times = [seconds for seconds in (gateway.timeout_seconds, agent.timeout_seconds) if seconds is not None]
     return Exec(
         security=min(wanted, most, key=SECURITIES.index),
         safe_bins=bins,
         timeout_seconds=min(times, default=None),
     )
-
-
-def _programs(name: str) -> set[str]:
-    """What the program of a name may be called without its folder, and without its version."""
-    name = normal(name).rpartition("/")[2].removesuffix(".exe")
-    return {name, _VERSION.sub("", name)}
 
 
 class _Ceiling:

@@ -31,6 +31,8 @@ def configuration(installation: Installation) -> Iterator[Finding]:
         except ConfigError as error:
             for fault in error.faults:
                 yield Finding("configuration", FAIL, str(fault))
+            said = f"{installation.environment.config_path} is refused: a gateway that runs keeps what it loaded last"
+            yield Finding("configuration", WARN, f"{said}, another doesn't start")
         return
     for warning in name_warnings(settings):
         yield Finding("tools", WARN, warning)

@@ -119,9 +119,10 @@ def test_every_openclaw_key_is_accepted(place: Place) -> None:
     ("document", "line"),
     [
         ({"gatway": {}}, "gatway: found an unknown key; "),
+        ({"envs": {}}, "envs: found an unknown key; allowed: agents, cluster, env, gateway, "),
         (
-            {"envs": {}},
-            "allowed: agents, cluster, env, gateway, logging, mcp, models, secrets, session, storage, tools",
+            {"secret": 1},
+            "secret: found an unknown key; allowed: agents, cluster, env, gateway, logging, mcp, models, secrets, ",
         ),
         ({"gateway": {"Port": 1}}, "gateway.Port: found an unknown key; "),
         ({"agents": {"list": [{"id": "a", "modle": "x/y"}]}}, "agents.list[0].modle: found an unknown key; "),

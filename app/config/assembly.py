@@ -224,18 +224,18 @@ def _agents(
         where, instead = ("agents", "defaults", "timeoutSeconds"), f"taken as {WEEK_SECONDS}"
         report.narrow(where, f"{dotted(where)} is more than a week: it is {instead}", instead)
     base = _folder(defaults.get("workspace", "workspace"), environment.state_dir)
-    gateway_tools = Written(data.get("tools", {}), ("tools",))
+    above = Written(defaults.get("tools", {}), ("agents", "defaults", "tools"))
+    around = (Written(data.get("tools", {}), ("tools",)), above)
+    for end in (1, 2):
+        tell_overruled(around[:end], report)
     agents = {}
     for name, agent in written.items():
         workspace = base if name == default else base.with_name(f"{base.name}-{name}")
         if "workspace" in agent:
             workspace = _folder(agent["workspace"], environment.state_dir)
-        above = Written(defaults.get("tools", {}), ("agents", "defaults", "tools"))
         own = Written(agent.get("tools", {}), (*paths.get(name, ()), "tools"))
         tools = tools_of(above, own, naming, report)
-        around = [gateway_tools, above] if above.data else [gateway_tools]
-        for end in range(1, len(around) + 2):
-            tell_overruled([*around, own][:end], report)
+        tell_overruled((*around, own), report)
         agents[name] = _make(
             kinds.Agent,
             {"name": name, **defaults, **agent},

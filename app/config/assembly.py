@@ -12,8 +12,10 @@ from app.config import settings as kinds
 from app.config.environment import Environment
 from app.config.faults import Report, dotted
 from app.config.fields import SAMPLING
+from app.config.modelless import note_modelless
 from app.config.models import Usable, aliases_of, bind_overrides
 from app.config.narrowing import Naming, Written, sandboxed, tools_of
+from app.config.overruled import tell_overruled
 from app.config.rules import auth_mode, written_agents
 from app.config.schemas import WEEK_SECONDS
 from app.config.settings import NO_COMPAT
@@ -43,7 +45,7 @@ def assemble(data: Data, environment: Environment, report: Report) -> kinds.Sett
     usable = Usable(data, environment, report)
     agents, default_agent = _agents(data, environment, private, usable, report, naming=naming)
     servers = data.get("mcp", {}).get("servers", {})
-    return kinds.Settings(
+    settings = kinds.Settings(
         path=environment.config_path,
         state_dir=environment.state_dir,
         gateway=gateway,
@@ -65,6 +67,9 @@ def assemble(data: Data, environment: Environment, report: Report) -> kinds.Sett
         aliases=MappingProxyType(naming.aliases),
         credentials_dir=credentials,
     )
+    owners = ((), ("agents", "defaults"), *(path for path, _, _ in written_agents(data.get("agents", {}))))
+    note_modelless(settings, ((*path, "tools") for path in owners), report)
+    return settings
 
 
 def _make(kind: type[T], data: Data, *, without: tuple[str, ...] = (), **more: Any) -> T:
@@ -223,14 +228,18 @@ def _agents(
         where, instead = ("agents", "defaults", "timeoutSeconds"), f"taken as {WEEK_SECONDS}"
         report.narrow(where, f"{dotted(where)} is more than a week: it is {instead}", instead)
     base = _folder(defaults.get("workspace", "workspace"), environment.state_dir)
+    above = Written(defaults.get("tools", {}), ("agents", "defaults", "tools"))
+    around = (Written(data.get("tools", {}), ("tools",)), above)
+    for end in (1, 2):
+        tell_overruled(around[:end], report)
     agents = {}
     for name, agent in written.items():
         workspace = base if name == default else base.with_name(f"{base.name}-{name}")
         if "workspace" in agent:
             workspace = _folder(agent["workspace"], environment.state_dir)
-        above = Written(defaults.get("tools", {}), ("agents", "defaults", "tools"))
         own = Written(agent.get("tools", {}), (*paths.get(name, ()), "tools"))
         tools = tools_of(above, own, naming, report)
+        tell_overruled((*around, own), report)
         agents[name] = _make(
             kinds.Agent,
             {"name": name, **defaults, **agent},

@@ -104,7 +104,7 @@ class Report:
         # Models and providers that can't be asked, where others can.
         self.unusable: list[str] = []
         # What is done in place of what a key asks for, where that is not possible: always something narrower.
-        self.narrowed: list[str] = []
+        self.narrowed: dict[str, None] = {}
         # Where the file has what is read at another path.
         self.origins: dict[KeyPath, KeyPath] = {}
         self.left_out: list[str] = []
@@ -152,8 +152,7 @@ class Report:
 
     def narrow(self, path: KeyPath, said: str, instead: str) -> None:
         """Note once what is done in place of what a key asks for. instead: that alone, without the key's value."""
-        if said not in self.narrowed:
-            self.narrowed.append(said)
+        self.narrowed[said] = None
         self.note(path, What.STRICTER, instead)
 
     def note(self, path: KeyPath, what: What, detail: str = "") -> None:

@@ -145,7 +145,9 @@ def _unknown(path: KeyPath, ours: Iterable[str], foreign: Iterable[str], report:
     near = difflib.get_close_matches(str(path[-1]).lower(), by_lower, n=1)
     meant = _MEANT.get(path) or (by_lower[near[0]] if near else _entry(path))
     said = f"; did you mean {meant}?" if meant else ""
-    report.add(path, ", ".join(sorted(ours or foreign)) + said, found="an unknown key")
+    # Read before the schema sees the file.
+    more = ("env", "secrets") if len(path) == 1 else ()
+    report.add(path, ", ".join(sorted({*(ours or foreign), *more})) + said, found="an unknown key")
 
 
 def _entry(path: KeyPath) -> str | None:

@@ -169,12 +169,12 @@ def _warnings(environment: Environment, exists: bool, holding: set[Path], report
         parts.append(_some(list(map(str, report.moved))))
     if report.unusable:
         parts.append(f"can't be asked: {_some(report.unusable)}")
-    if report.narrowed:
-        parts.append(f"narrower than it says: {_some(report.narrowed)}")
+    if report.narrowed:  # sentences, with commas in them
+        parts.append(f"narrower than it says: {_some([*report.narrowed], '; ')}")
     if report.left_out:
         parts.append(f"left out {_some(report.left_out)}")
     if parts:
-        yield f"{path} has OpenClaw settings that this gateway doesn't use: {'; '.join(parts)}"
+        yield f"{path} has OpenClaw settings that don't count as they are written: {'; '.join(parts)}"
     for file in sorted(holding):
         if _open_to_others(file, stat.S_IRGRP | stat.S_IROTH):
             yield f"{file} holds a secret and other users can read it: chmod 600 {shlex.quote(str(file))}"
@@ -182,10 +182,10 @@ def _warnings(environment: Environment, exists: bool, holding: set[Path], report
         yield f"{state_dir} is open to other users: chmod 700 {shlex.quote(str(state_dir))}"
 
 
-def _some(names: Sequence[str]) -> str:
+def _some(names: Sequence[str], between: str = ", ") -> str:
     """A file of a thousand agents has the same keys a thousand times."""
     more = len(names) - MAX_NAMED
-    return ", ".join(names[:MAX_NAMED]) + (f" and {more} more (see `config explain`)" if more > 0 else "")
+    return between.join(names[:MAX_NAMED]) + (f" and {more} more (see `config validate --explain`)" if more > 0 else "")
 
 
 def _open_to_others(path: Path, rights: int) -> bool:

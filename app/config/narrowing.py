@@ -16,10 +16,10 @@ from app.config.matching import folded
 
 Data = Mapping[str, Any]
 
-_MODES = {"deny": "deny", "allowlist": "allowlist", "ask": "allowlist", "auto": "allowlist", "full": "full"}
+MODES = {"deny": "deny", "allowlist": "allowlist", "ask": "allowlist", "auto": "allowlist", "full": "full"}
 # Programs that run what is written in their arguments, or the program that is named there. Versions behind a name don't
 # count: see ``policy``.
-_INTERPRETERS = (
+INTERPRETERS = (
     *("sh", "ash", "bash", "dash", "zsh", "ksh", "mksh", "rbash", "csh", "tcsh", "fish", "elvish", "nu", "xonsh"),
     *("pwsh", "powershell", "cmd", "python", "pythonw", "pypy", "ipython", "jython", "micropython", "node", "nodejs"),
     *(
@@ -163,7 +163,9 @@ def sandboxed(sandbox: Data, tools: Data, path: KeyPath, report: Report) -> Iter
     if sandbox.get("session_tools_visibility", "spawned") == "spawned":
         denied += _OTHERS
     instead = f"denied are {', '.join(denied)}"
-    report.narrow(at, f'{where} is "{mode}" and there is no sandbox here: {instead}', instead)
+    # Tools that the file names are told in the warning alone.
+    said = ", ".join([instead, *(f"{tool} ({name})" for name, each in tools.items() for tool in each.get("deny", ()))])
+    report.narrow(at, f'{where} is "{mode}" and there is no sandbox here: {said}', instead)
     yield kinds.Limit(where, deny=tuple(denied))
     for name, policy in tools.items():
         yield _limit(name, policy)
@@ -179,7 +181,7 @@ def _exec(base: Written, own: Written, report: Report) -> kinds.Exec:
     barred: list[str] = []
     for data, path in sections:
         if data.get("strict_inline_eval"):
-            barred += _INTERPRETERS
+            barred += INTERPRETERS
         if profiles := data.get("safe_bin_profiles"):
             barred += profiles
             place, instead = (*path, "safeBinProfiles"), "the programs that it names run under no allowlist"
@@ -208,7 +210,7 @@ def _asked(section: Written) -> Iterator[_Asked]:
         yield _Asked(security)
     if (mode := data.get("mode")) is not None:
         instead = _SAFE_BINS if mode in ("ask", "auto") else ""
-        yield _Asked(_MODES[mode], (*path, "mode"), f'"{mode}" {_NOBODY}: ', instead)
+        yield _Asked(MODES[mode], (*path, "mode"), f'"{mode}" {_NOBODY}: ', instead)
     ask = data.get("ask", "off")
     if ask == "on-miss":
         yield _Asked("allowlist", (*path, "ask"), f'"on-miss" {_NOBODY}: ', _SAFE_BINS)

@@ -70,6 +70,8 @@ def test_all_is_well(state: Path, port: int) -> None:
     assert lines == [
         f"ok    configuration: {state}/openclaw.json is valid",
         "ok    secret: gateway.auth.token is long enough",
+        "ok    endpoint: /v1/chat/completions is off; `.venv/bin/python -m app config set "
+        "gateway.http.endpoints.chatCompletions.enabled true` opens it",
         f"ok    state folder: {state} is private",
         "ok    files: openclaw.json: private",
         f"ok    database: {state}/gateway.sqlite3 is made by the first start",
@@ -95,13 +97,24 @@ def test_json_is_the_same_for_a_script(state: Path) -> None:
 
 
 def test_each_fault_of_the_configuration_is_a_line(state: Path, port: int) -> None:
-    """Faults fail, and the checks that can be made are made all the same."""
+    """Faults fail, what a gateway does with such a file is said, and all other checks are made all the same."""
     write(state, port, gateway={"port": "x", "bind": "y"})
     assert run().exit_code == 1
-    faults = found("configuration")
+    *faults, (status, said) = found("configuration")
+    assert (status, "a gateway that runs keeps what it loaded last" in said) == ("warn", True)
     assert sorted(text.partition(":")[0] for _, text in faults) == ["gateway.bind", "gateway.port"]
     assert {status for status, _ in faults} == {"FAIL"}
     assert found("state folder")[0][0] == "ok"
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_whether_the_chat_endpoint_is_on(state: Path, port: int, enabled: bool) -> None:
+    """Who comes with a file that doesn't open it reads how to, since a caller only gets a 404."""
+    write(state, port, gateway={"http": {"endpoints": {"chatCompletions": {"enabled": enabled}}}})
+    [(status, text)] = found("endpoint")
+    assert status == "ok"
+    assert ("enabled true" in text) == (not enabled)
+    assert text.startswith(f"/v1/chat/completions is {'on' if enabled else 'off'}")
 
 
 def test_warnings_of_the_configuration(state: Path, port: int) -> None:

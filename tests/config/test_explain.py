@@ -68,6 +68,20 @@ def told(place: Place, document: Any, **variables: str) -> dict[str, str]:
             },
         ),
         (
+            {
+                "models": {"providers": {"p": PROVIDER}},
+                "tools": {"byProvider": {"p": {"deny": ["exec"]}, "q": {"deny": ["exec"]}}},
+                "agents": {"entries": {"main": {"tools": {"byProvider": {"r/x": {"deny": ["exec"]}}}}}},
+            },
+            {
+                "tools.byProvider.p.deny": "obeyed",
+                "tools.byProvider.q": "ignored: no provider and no model is called so, it narrows nothing",
+                'agents.entries.main.tools.byProvider["r/x"]': (
+                    "ignored: no provider and no model is called so, it narrows nothing"
+                ),
+            },
+        ),
+        (
             {"gateway": {"controlUi": {"allowedOrigins": ["https://a.example", "*"]}}},
             {
                 "gateway.controlUi.allowedOrigins[0]": "obeyed",

@@ -187,7 +187,7 @@ def test_origins_that_no_page_has_are_left_out(place: Place, entry: str) -> None
     (warning,) = settings.warnings
     shown = '"file://…"' if entry.startswith("file") else f'"{entry}"'
     places = [f"gateway.{where}.allowedOrigins[1] {shown}" for where in ("controlUi", "http.cors")]
-    assert warning.endswith(f"that this gateway doesn't use: left out {', '.join(places)}")
+    assert warning.endswith(f"that don't count as they are written: left out {', '.join(places)}")
 
 
 def test_what_a_variable_leaves_out_is_not_shown(place: Place) -> None:
@@ -230,7 +230,7 @@ def test_patterns_of_the_log(place: Place) -> None:
     settings = place.load(document)
     bare, slashed = settings.logging.redact_patterns
     assert (bare.sub("*", "Emp-12 x"), slashed.sub("*", "Secret secret")) == ("* x", "* secret")
-    assert [line.partition("use: ")[2] for line in settings.warnings] == ["ignored logging.redactSensitive"]
+    assert [line.partition("written: ")[2] for line in settings.warnings] == ["ignored logging.redactSensitive"]
     assert place.load(document).logging == settings.logging
 
 

@@ -119,6 +119,11 @@ def test_every_openclaw_key_is_accepted(place: Place) -> None:
     ("document", "line"),
     [
         ({"gatway": {}}, "gatway: found an unknown key; "),
+        ({"envs": {}}, "envs: found an unknown key; allowed: agents, cluster, env, gateway, "),
+        (
+            {"secret": 1},
+            "secret: found an unknown key; allowed: agents, cluster, env, gateway, logging, mcp, models, secrets, ",
+        ),
         ({"gateway": {"Port": 1}}, "gateway.Port: found an unknown key; "),
         ({"agents": {"list": [{"id": "a", "modle": "x/y"}]}}, "agents.list[0].modle: found an unknown key; "),
         ({"gateway": {"tailscale": {"mod": "serve"}}}, "gateway.tailscale.mod: found an unknown key; "),
@@ -188,7 +193,7 @@ def test_what_is_ignored_is_named_as_far_as_it_says_something(place: Place, docu
     """Each setting by its own path, sections without use here by their name, and what says nothing not at all."""
     warnings = place.load(document).warnings
     if named:
-        assert warnings[0].endswith(f"doesn't use: ignored {', '.join(named)}")
+        assert warnings[0].endswith(f"as they are written: ignored {', '.join(named)}")
     else:
         assert warnings == ()
 

@@ -290,6 +290,14 @@ def test_a_sandbox_that_is_not_here(place: Place, sandbox: dict[str, Any], denie
         assert ("there is no sandbox here" in "".join(settings.warnings)) == bool(denied)
 
 
+def test_a_sandbox_names_the_tools_that_its_policy_denies(place: Place) -> None:
+    """One warning has all that an agent loses, also by ``tools.sandbox.tools``."""
+    sandbox = {"mode": "all", "workspaceAccess": "rw"}
+    document = {"tools": {"sandbox": {"tools": {"deny": ["web_fetch"]}}}, "agents": {"defaults": {"sandbox": sandbox}}}
+    (warning,) = place.load(document).warnings
+    assert "web_fetch (tools.sandbox.tools)" in warning
+
+
 def test_tools_of_a_sandbox(place: Place) -> None:
     """Policies for sandboxed agents count for them, wherever they stand, and for no others."""
     agents = {

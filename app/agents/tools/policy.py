@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
 
-from app.config.matching import matches
+from app.config.matching import matches, programs
 from app.config.meant import is_caller, is_model
 from app.config.settings import SECURITIES, Exec, Limit, ModelChoice, Settings, Tools
 
@@ -44,10 +43,6 @@ _DENIED: Mapping[str, tuple[str, ...]] = {
 }
 # Profiles under which commands run in a shell unless tools.exec.security says otherwise.
 _WITH_SHELL = ("coding", "full")
-
-
-# Behind a program's name: ``3.11`` of python3.11, ``-2.1.0-beta3`` of luajit-2.1.0-beta3.
-_VERSION = re.compile(r"[-_.]?[0-9].*", re.DOTALL)
 
 
 class Refusal(NamedTuple):
@@ -138,7 +133,7 @@ def _exec(gateway: Exec, agent: Exec, usual: str) -> Exec:
     if gateway.safe_bins is not None or gateway.security == "allowlist":
         bins = tuple(name for name in bins if name in (gateway.safe_bins or ()))
     barred = {normal(name).rpartition("/")[2] for name in (*gateway.barred, *agent.barred)}
-    bins = tuple(name for name in bins if not _programs(name) & barred)
+    bins = tuple(name for name in bins if not programs(name) & barred)
     return Exec(
         security=min(wanted, most, key=SECURITIES.index),
         safe_bins=bins,
@@ -147,12 +142,6 @@ def _exec(gateway: Exec, agent: Exec, usual: str) -> Exec:
         max_memory_bytes=_least(gateway.max_memory_bytes, agent.max_memory_bytes),
         max_processes=_least(gateway.max_processes, agent.max_processes),
     )
-
-
-def _programs(name: str) -> set[str]:
-    """What the program of a name may be called without its folder, and without its version."""
-    name = normal(name).rpartition("/")[2].removesuffix(".exe")
-    return {name, _VERSION.sub("", name)}
 
 
 def _least(*bounds: int | None) -> int | None:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from app.agents.tools.policy import ALIASES, GROUPS, meant_groups, normal, of_server
 from app.concurrency.slices import taking_turns
 from app.config.matching import matches
-from app.config.meant import is_model
-from app.config.settings import LOCAL_MODEL, Settings, Tools
+from app.config.modelless import for_no_model
+from app.config.settings import Settings, Tools
 
 _BUILT_IN = tuple(name for group in GROUPS.values() for name in group)
 # Tools and groups of OpenClaw's that there is nothing like here.
@@ -54,7 +54,7 @@ def name_warnings(settings: Settings) -> Iterator[str]:
             yield f"{who}: there is no tool {name!r}; the name has no effect"
     if foreign:
         yield f"policies name tools of OpenClaw's that there are not here: {', '.join(foreign)}"
-    for where in _for_no_model(settings):
+    for where in for_no_model(settings):
         yield f"{where}: no provider and no model of this configuration is called so; it narrows nothing"
     for who, tools in _owners(settings):
         if "read" in map(normal, tools.deny):
@@ -97,25 +97,6 @@ def _may_be_of_servers(patterns: Sequence[str], settings: Settings) -> bool:
     return any(
         head.startswith(begins) or (more and begins.startswith(head)) for head, more in heads for begins in beginnings
     )
-
-
-def _for_no_model(settings: Settings) -> Iterator[str]:
-    """The policies for models that none of this configuration is meant by, as far as that is known."""
-    references = {LOCAL_MODEL}
-    for agent in settings.agents.values():
-        references |= {agent.model.primary, *agent.model.fallbacks, *(agent.overrides or ())}
-    for id, provider in settings.providers.items():
-        references |= {f"{id}/", *(f"{id}/{model.id}" for model in provider.models)}
-    meant: dict[str, bool] = {}
-    for _, tools in _owners(settings):
-        for limit in tools.limits:
-            if limit.model is not None:
-                # Of a provider, other models may be asked than those that it lists.
-                names = (limit.model, f"{limit.model.partition('/')[0]}/")
-                known = any(is_model(reference, name) for reference in references for name in names)
-                # By its alias a model has a second limit of the same key.
-                meant[limit.where] = meant.get(limit.where, False) or known
-    return (where for where, known in meant.items() if not known)
 
 
 def _owners(settings: Settings) -> list[tuple[str, Tools]]:

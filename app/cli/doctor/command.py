@@ -8,7 +8,7 @@ from contextlib import suppress
 import click
 
 from app.cli.address import Address, gateway_options
-from app.cli.doctor.configuration import configuration, keys, secret
+from app.cli.doctor.configuration import configuration, endpoint, keys, secret
 from app.cli.doctor.database import database, disk
 from app.cli.doctor.files import files, state_folder
 from app.cli.doctor.finding import FAIL, WARN, Check, Installation
@@ -23,6 +23,7 @@ CHECKS: tuple[Check, ...] = (
     configuration,
     keys,
     secret,
+    endpoint,
     state_folder,
     files,
     disk,

@@ -31,6 +31,8 @@ def configuration(installation: Installation) -> Iterator[Finding]:
         except ConfigError as error:
             for fault in error.faults:
                 yield Finding("configuration", FAIL, str(fault))
+            said = f"{installation.environment.config_path} is refused: a gateway that runs keeps what it loaded last"
+            yield Finding("configuration", WARN, f"{said}, another doesn't start")
         return
     for warning in name_warnings(settings):
         yield Finding("tools", WARN, warning)
@@ -77,3 +79,14 @@ def secret(installation: Installation) -> Iterator[Finding]:
         yield Finding("secret", WARN, f"{where} has {len(auth.secret)} characters, {ENOUGH} are safe: {remedy}")
     else:
         yield Finding("secret", OK, f"{where} is long enough")
+
+
+def endpoint(installation: Installation) -> Iterator[Finding]:
+    """Whether the chat endpoint answers: a file of OpenClaw's seldom has its key, and callers only read a 404."""
+    if installation.settings is None:
+        return
+    if installation.settings.gateway.chat_completions.enabled:
+        yield Finding("endpoint", OK, "/v1/chat/completions is on")
+    else:
+        remedy = "`.venv/bin/python -m app config set gateway.http.endpoints.chatCompletions.enabled true` opens it"
+        yield Finding("endpoint", OK, f"/v1/chat/completions is off; {remedy}")

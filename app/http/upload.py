@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import gevent
-from gunicorn.http.body import ChunkedReader
+from gunicorn.http.body import ChunkedReader, LengthReader
 
 from app.concurrency.slices import give_way
 from app.errors import RequestTimeout
@@ -23,6 +23,9 @@ def received(stream: Any, length: int | None, max_bytes: int, seconds: float) ->
     length: as declared; None for chunks, of which a few bytes more than ``max_bytes`` are read at most. Raises
     RequestTimeout, gunicorn's ParseException for malformed chunks.
     """
+    if length is not None and length <= _here_already(stream):
+        whole_already: bytes = stream.read(length)
+        return whole_already
     late = RequestTimeout(f"the request body did not come in time: {PIECE // 1024} KiB have {seconds:g} s")
     timer = gevent.Timeout(seconds, late)
     timer.start()
@@ -45,6 +48,12 @@ def received(stream: Any, length: int | None, max_bytes: int, seconds: float) ->
         return bytes(whole)
     finally:
         timer.close()
+
+
+def _here_already(stream: Any) -> int:
+    """How many bytes came together with the headers: most bodies do, and need no timer."""
+    reader = getattr(stream, "reader", None)
+    return reader.unreader.buf.getbuffer().nbytes if isinstance(reader, LengthReader) else 0
 
 
 def _of_length(stream: Any, length: int) -> Iterator[bytes]:

@@ -37,17 +37,23 @@ def give_back() -> None:
         log.debug("this system can't be told to take memory back")
         return
     libc.mallopt(_M_MMAP_THRESHOLD, OWN_BLOCK)
-    sweeps = Sweeps(least, lambda: libc.malloc_trim(0))
+
+    def sweep() -> None:
+        # What a request left in circles is found by count otherwise, and large things are few.
+        gc.collect()
+        libc.malloc_trim(0)
+
+    sweeps = Sweeps(least, sweep)
     while True:
         gevent.sleep(EVERY)
         sweeps.look(lambda: resident() or 0, time.monotonic())
 
 
 class Sweeps:
-    """Decides when to look for garbage and to ``trim``. least: the resident bytes to begin with."""
+    """Decides when to ``sweep``. least: the resident bytes to begin with."""
 
-    def __init__(self, least: int, trim: Callable[[], object]) -> None:
-        self._trim = trim
+    def __init__(self, least: int, sweep: Callable[[], object]) -> None:
+        self._sweep = sweep
         self._least = self._left = least
         self._not_before = 0.0
         self._pause = EVERY
@@ -59,9 +65,7 @@ class Sweeps:
             self._pause = EVERY
         elif has - self._least < WORTH or now < self._not_before:
             return
-        # What a request left in circles is found by count otherwise, and large things are few.
-        gc.collect()
-        self._trim()
+        self._sweep()
         self._left = resident()
         self._least = min(self._least, self._left)
         self._not_before = now + self._pause

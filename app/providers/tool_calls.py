@@ -45,7 +45,7 @@ class _Call:
 
     @property
     def is_whole(self) -> bool:
-        if not self.fragments or not self.fragments[-1].rstrip().endswith("}"):
+        if self._read > MAX_READ or not self.fragments or not self.fragments[-1].rstrip().endswith("}"):
             return False  # without putting megabytes together for each fragment
         return isinstance(self.parsed("".join(self.fragments)), dict)
 

@@ -87,17 +87,16 @@ class _Response(HTTPSocketPoolResponse):
     waiting = False
     most = MAX_HEAD
     _received = 0
-    _until_turn = TURN
+    _next_turn = TURN
 
     def feed(self, data: bytes) -> None:  # type: ignore[override]
         # All that is read comes through here; the headers do while this is being made.
         super().feed(data)
-        self._received += len(data)
-        if self._received > self.most:
-            raise _TooLong(f"more headers, or packing, than the {self.most} bytes that an answer may have")
-        self._until_turn -= len(data)
-        if self._until_turn <= 0:
-            self._until_turn = TURN
+        self._received = received = self._received + len(data)
+        if received >= self._next_turn:
+            if received > self.most:
+                raise _TooLong(f"more headers, or packing, than the {self.most} bytes that an answer may have")
+            self._next_turn = received + TURN
             give_way()
 
     def _on_message_complete(self) -> None:

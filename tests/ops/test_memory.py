@@ -14,9 +14,9 @@ class Machine:
         self.has = LEAST
         self.after: int | None = None
         self.swept = 0
-        self._sweeps = Sweeps(LEAST, self._trim)
+        self._sweeps = Sweeps(LEAST, self._sweep)
 
-    def _trim(self) -> None:
+    def _sweep(self) -> None:
         self.swept += 1
         if self.after is not None:
             self.has = self.after

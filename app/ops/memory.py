@@ -19,8 +19,9 @@ log = logging.getLogger("gateway.worker")
 
 # Seconds between two looks, and between two sweeps that gain nothing.
 EVERY, SELDOM = 2.0, 600.0
-# Bytes above the least that was ever reached from which a sweep is worth its milliseconds.
-WORTH = 16 * 1024 * 1024
+# Bytes that were taken since the last sweep from which another is worth its milliseconds: while it grows, and once it
+# does not. As much above the least that was ever reached is looked for again, ever less often.
+WORTH, WORTH_LATER = 16 * 1024 * 1024, 3 * 1024 * 1024
 # Blocks of so many bytes and more are the system's own, and go back to it at once. Left alone, glibc raises this to the
 # size of whatever is freed.
 OWN_BLOCK = 1024 * 1024
@@ -54,16 +55,17 @@ class Sweeps:
 
     def __init__(self, least: int, sweep: Callable[[], object]) -> None:
         self._sweep = sweep
-        self._least = self._left = least
+        self._least = self._left = self._seen = least
         self._not_before = 0.0
         self._pause = EVERY
 
     def look(self, resident: Callable[[], int], now: float) -> None:
         """Sweep if it grew since the last time, or else now and then while it is above the least."""
         has = resident()
-        if has - self._left >= WORTH:
+        grows, self._seen = has > self._seen, has
+        if has - self._left >= (WORTH if grows else WORTH_LATER):
             self._pause = EVERY
-        elif has - self._least < WORTH or now < self._not_before:
+        elif grows or has - self._least < WORTH_LATER or now < self._not_before:
             return
         self._sweep()
         self._left = resident()

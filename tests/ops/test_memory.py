@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.ops.memory import EVERY, SELDOM, WORTH, Sweeps, resident
+from app.ops.memory import EVERY, SELDOM, WORTH, WORTH_LATER, Sweeps, resident
 
 LEAST = 100 * WORTH
 
@@ -38,6 +38,16 @@ def test_what_grew_is_swept() -> None:
     machine.has, machine.after = LEAST + WORTH, LEAST
     assert machine.look(0) == 1
     assert machine.look(1000) == 1
+
+
+def test_less_is_swept_when_it_grows_no_more() -> None:
+    """What is not worth a sweep in the middle of the work goes back when that is done."""
+    machine = Machine()
+    machine.has = LEAST + WORTH_LATER
+    assert machine.look(0) == 0
+    machine.after = LEAST
+    assert machine.look(EVERY) == 1
+    assert machine.has == LEAST
 
 
 def test_what_is_still_held_is_looked_for_again() -> None:

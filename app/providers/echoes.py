@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
+from urllib.parse import quote
 
 from app.config.secret_forms import hidden
 
@@ -84,7 +85,7 @@ def without_keys(text: str, keys: Sequence[str]) -> str:
     """The text with each key of the gateway's hidden, and what is left of one that the provider shortened."""
     text = text[:MOST]
     for key in keys:
-        text = text.replace(key, HIDDEN)
+        text = text.replace(key, HIDDEN).replace(quote(key, safe=""), HIDDEN)
         if len(key) >= ODD:
             text = _without(text, _known(key))
     return text
@@ -107,7 +108,9 @@ def _without(text: str, known: _Key) -> str:
 @lru_cache(maxsize=64)
 def _known(key: str) -> _Key:
     small = key.lower()
-    written = {small.encode("latin-1", "replace"), small.encode()}
+    # One that holds what looks like an encoding itself is read like the text.
+    written = {small.encode("latin-1", "replace"), small.encode(), _view(small, _WRITTEN, _character).text}
+    written = {each for each in written if len(each) >= ODD}
     base64 = [*_in_base64(key), *_in_base64(key[::-1])]
     hexadecimal = [key.encode().hex().encode(), key[::-1].encode().hex().encode()]
     parts = {part for start in range(len(key)) if _is_odd(part := key[start : start + ODD])}

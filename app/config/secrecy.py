@@ -18,7 +18,11 @@ _SECRET_FIELD = re.compile(
 VARIABLE = re.compile(r"(\$?)\$\{([A-Z_][A-Z0-9_]*)\}")
 _REFERENCE = re.compile(r"\$\{[A-Z_][A-Z0-9_]*\}\Z")
 SECRET_PARAMETER = re.compile(r"auth|key|pass|secret|sig|token", re.IGNORECASE)
-_SECRET_NAME = re.compile(r"authorization|cookie|key|password|secret|token", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"auth(?!or(?!i[sz]))|bearer|cookie|credential|key|pass(?!age|ive|through)|(?<=[_-])pwd|secret|token"
+    r"|(?<![a-z])pat(?![a-z])",
+    re.IGNORECASE,
+)
 
 
 def is_secret(path: Sequence[str | int]) -> bool:

@@ -57,6 +57,8 @@ _ALL_KINDS = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9]).{20,}", re.DOTALL)
 _LABEL = re.compile(r"([\w.-]{1,100})\s*[=:]\s*")
 # Options of programs that are given one variable, or one header, of whatever name.
 _OF_A_MAP = re.compile(r"(-e|--env|-H|--headers?)(?:[ =]|(?<=-[eH]))([\w.-]+)(?:=|:\s*)")
+# And those that are given a user with a password.
+_OF_A_USER = re.compile(r"(?:-u|-U|--user|--proxy-user)[ =]?[^\s:/]+:(?!/)")
 
 
 class Given(NamedTuple):
@@ -90,9 +92,11 @@ def secret_arguments(arguments: Sequence[str]) -> Iterator[Given]:
         if looks_secret(option) and not argument.startswith("-"):
             named = [(0, len(argument))]
         named += [(match.end(), len(argument)) for match in _LABEL.finditer(argument) if looks_secret(match[1])]
-        yield from (Given(index, place, True) for place in _merged(named))
         # As if both were one argument, so that ``-e A=X``, ``-eA=X`` and ``--env=A=X`` are the same.
         whole = f"{option} {argument}" if option else argument
+        if match := _OF_A_USER.match(whole):
+            named.append((match.end() - len(whole) + len(argument), len(argument)))
+        yield from (Given(index, place, True) for place in _merged(named))
         if not named and (match := _OF_A_MAP.match(whole)):
             yield Given(index, (match.end() - len(whole) + len(argument), len(argument)), False)
         option = argument if argument.startswith("-") and "=" not in argument else ""

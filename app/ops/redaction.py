@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from app.config.secrecy import looks_secret
 from app.config.secret_forms import Place, hidden, secret_arguments, secret_places
@@ -20,8 +20,7 @@ class Redaction:
     """Takes the configured secrets, whatever looks like one, and what the operator's patterns match out of text."""
 
     def __init__(self, secrets: tuple[str, ...] = (), patterns: Sequence[re.Pattern[str]] = ()) -> None:
-        # The longest first: one may be part of another.
-        self._known = sorted({secret for secret in secrets if len(secret) >= MIN_SECRET}, key=len, reverse=True)
+        self._known = known(secrets)
         self._patterns = patterns
 
     def __call__(self, text: str) -> str:
@@ -41,6 +40,15 @@ class Redaction:
                 yield at, at + len(secret)
                 at = text.find(secret, at + 1)
         yield from secret_places(text)
+
+
+def known(secrets: Iterable[str]) -> tuple[str, ...]:
+    """What is looked for in texts: the longest first, as one may be part of another.
+
+    Of one with several lines each of them, too: a program may write them one by one.
+    """
+    sought = {each for secret in secrets for each in (secret, *(line.strip() for line in secret.splitlines()))}
+    return tuple(sorted((each for each in sought if len(each) >= MIN_SECRET), key=len, reverse=True))
 
 
 def secrets_of(settings: Settings) -> tuple[str, ...]:

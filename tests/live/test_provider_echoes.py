@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -64,6 +65,15 @@ def test_no_api_tells_a_part_of_the_key(keyed: Gateway, provider: ScriptedProvid
         assert KEY[-4:] not in text, where
         assert "0123456789" not in text.replace(TOKEN, ""), where
     assert KEY[-4:] not in keyed.log
+
+
+@pytest.mark.parametrize("piece", ["a", "A0/", "a*", "\\\\"], ids=["letters", "base64", "stars", "backslashes"])
+def test_looking_for_keys_holds_nobody_up(keyed: Gateway, provider: ScriptedProvider, piece: str) -> None:
+    """Whatever a long error is made of, finding no key in it takes no time that others would notice."""
+    provider.enqueue(Status(422, piece * (20_000 // len(piece))))
+    began = time.monotonic()
+    assert piece * 20 in keyed.chat().error["message"]
+    assert time.monotonic() - began < 5
 
 
 def test_retry_after_goes_on_as_http_knows_it(keyed: Gateway, provider: ScriptedProvider) -> None:

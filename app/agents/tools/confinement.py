@@ -48,11 +48,12 @@ class Confinement:
         exposed = []
         for file in self.files:
             # Where a link stands, too: it may be replaced by a file.
-            for folder in sorted({file.resolve().parent, file.parent.resolve()}):
+            real = file.resolve()
+            for folder, name in sorted({(real.parent, real.name), (file.parent.resolve(), file.name)}):
                 if _is_covered(folder, hidden, workspace):
                     continue
                 if _is_shared(folder) or any(path.is_relative_to(folder) for path in needed):
-                    hidden += [file, *_copies(folder, file.name)]
+                    hidden += [file, *_copies(folder, name)]
                     exposed.append(folder)
                 else:
                     hidden.append(folder)

@@ -106,6 +106,18 @@ def test_a_link_is_hidden_on_both_ends(tmp_path: Path) -> None:
     assert {tmp_path / "here", tmp_path / "there"} <= set(cover(str(tmp_path / "here" / "link")).hidden)
 
 
+def test_copies_of_what_a_link_leads_to_are_hidden(tmp_path: Path) -> None:
+    """In a folder that stays open, such as the workspace, they are called as the file is and not as the link."""
+    workspace, state = tmp_path / "workspace", tmp_path / "state"
+    for folder in (workspace, state):
+        folder.mkdir()
+    copies = {workspace / name for name in ("file~", "file.bak", ".file.swp")}
+    for each in (workspace / "file", *copies):
+        each.touch()
+    (state / "link").symlink_to(workspace / "file")
+    assert copies <= set(cover(str(state / "link"), workspace=str(workspace)).hidden)
+
+
 @pytest.mark.parametrize(
     "folder", ["/", "/etc", "/home/somebody", "/var/lib/gateway", "/opt/tools", "/srv/agents", "/srv/agents/main"]
 )

@@ -51,13 +51,15 @@ async def _converse(gateway: socket.socket, words: Words) -> None:
     # So that draining means that all is on its way, the last line before the end too.
     writer.transport.set_write_buffer_limits(high=0)
     order = Order(**json.loads(await reader.readline()))
+    words.secrets = order.secrets
     conversation = Conversation(order, reader, writer, words)
     try:
         await conversation.run()
     except Exception as error:
         failure = Failure.of(error)
         await conversation.pass_on_words()
-        raise Failure(failure.reason, ": ".join(filter(None, [failure.detail, words.last()]))) from error
+        detail = ": ".join(filter(None, [failure.detail, words.last()]))
+        raise Failure(words.hidden(failure.reason), words.hidden(detail)) from error
     finally:
         await writer.drain()
 

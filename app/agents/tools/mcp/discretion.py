@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from app.config.settings import McpServer
-from app.ops.redaction import MIN_SECRET, REDACTED, Redaction, values_of
+from app.ops.redaction import REDACTED, Redaction, known, values_of
 
 
 class Discretion:
-    """Knows the values that a server was configured with: of environment, headers, arguments and URL."""
+    """Knows the values that a server was configured with: of environment, headers, arguments and URL.
+
+    values: all of them, the longest first.
+    """
 
     def __init__(self, settings: McpServer) -> None:
         values = tuple(values_of(settings))
-        secrets = {value for value, named in values if named and len(value) >= MIN_SECRET}
-        # The longest first: one may be part of another.
-        self._secrets = sorted(secrets, key=len, reverse=True)
-        self._redact = Redaction(tuple(value for value, _ in values))
+        self.values = known(value for value, _ in values)
+        self._secrets = known(value for value, named in values if named)
+        self._redact = Redaction(self.values)
 
     def told(self, text: str) -> str:
         """For the log: without any of the values, and without what looks like a secret."""

@@ -154,6 +154,7 @@ class Server:
             folder=str(self.folder / os.path.expanduser(settings.cwd or "")),
             url=settings.url,
             headers=dict(settings.headers),
+            secrets=self._discretion.values,
         )
 
     def _hear(self, news: Mapping[str, Any]) -> None:

@@ -95,7 +95,9 @@ async def _read(
                 rubbish, since = 0, time.monotonic()
             if line.strip():
                 rubbish += 1
-                words.note(f"no MCP message on standard output: {cut(line.decode(errors='replace'), 200)}")
+                words.note(
+                    f"no MCP message on standard output: {cut(words.hidden(line.decode(errors='replace')), 200)}"
+                )
             if rubbish > MAX_RUBBISH:
                 raise Failure("it floods its standard output with lines that are no MCP messages") from None
         else:

@@ -34,6 +34,8 @@ MAX_RESULT = 100_000
 MAX_REASON = 500
 # Characters of what whoever runs the gateway is told beside it.
 MAX_DETAIL = 4_000
+# What stands in a secret's place.
+HIDDEN = "***"
 # Seconds that a server has to end by itself once its standard input was closed.
 GRACE = 2.0
 # Seconds between the end of a server's output and its own, in whatever order they come.
@@ -44,7 +46,7 @@ class Order(NamedTuple):
     """Which server a bridge connects to: a program that it starts, or a URL.
 
     name: its key under ``mcp.servers``. timeout: seconds for one request. environment: all of the program's.
-    folder: where it works.
+    folder: where it works. secrets: what is hidden in the server's words before they are cut, the longest first.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Order(NamedTuple):
     folder: str | None = None
     url: str | None = None
     headers: Mapping[str, str] = {}
+    secrets: tuple[str, ...] = ()
 
 
 class Listed(NamedTuple):

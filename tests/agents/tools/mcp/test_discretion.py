@@ -21,6 +21,14 @@ SECRET = "tr0ub4dor-and-3"
         ("--header", f"Authorization: {SECRET}"),
         (f"--header=X-Api-Key:{SECRET}",),
         (f"https://example.com/mcp?token={SECRET}",),
+        ("--auth", SECRET),
+        ("--pass", SECRET),
+        ("--db-pwd", SECRET),
+        ("--github-pat", SECRET),
+        ("--credential", SECRET),
+        ("-u", f"user:{SECRET}"),
+        (f"--user=user:{SECRET}",),
+        (f"-uuser:{SECRET}",),
     ],
 )
 def test_a_secret_among_the_arguments(arguments: tuple[str, ...]) -> None:
@@ -34,6 +42,8 @@ def test_a_secret_among_the_arguments(arguments: tuple[str, ...]) -> None:
         ("-y", "@modelcontextprotocol/server-filesystem", "/srv/docs"),
         ("/srv/keys/server.js", "/srv/docs"),
         ("--token", "--verbose", "x"),
+        ("--author", "somebody", "--path", "/srv/docs", "--passthrough", "x"),
+        ("--user", "somebody", "-u", "https://example.com/"),
         ("--port=8080", "https://example.com:8080/mcp"),
     ],
 )

@@ -147,6 +147,18 @@ def test_a_failure_tells_no_secret(tmp_path: Path) -> None:
     assert server.state() == "failed: it ended: *** does not open ***"
 
 
+@pytest.mark.parametrize("secret", [TOKEN * 3, f"{TOKEN}-1\n{TOKEN}-2\n", f'{{"key":"{TOKEN * 100}"}}'])
+def test_a_cut_leaves_no_part_of_a_secret(start: Start, caplog: pytest.LogCaptureFixture, secret: str) -> None:
+    """Wherever a server's words are cut, and in however many lines it says them."""
+    caplog.set_level(logging.DEBUG)
+    servers = start(x=script("raw", "tell-all", env={"API_TOKEN": secret}))
+    wait_until(lambda: "exit code 9" in servers.states()["x"])
+    assert "***" in caplog.text
+    for told in (caplog.text, servers.states()["x"]):
+        assert secret[:8] not in told
+        assert TOKEN[:8] not in told
+
+
 FAILING = {
     "command": ({"command": "no-such-program"}, "mcp.servers.command.command was not found", "no-such-program"),
     "cwd": (script("raw", cwd="nowhere"), "mcp.servers.cwd.cwd is no folder", "nowhere"),

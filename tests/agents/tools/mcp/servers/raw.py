@@ -139,6 +139,13 @@ if "leave" in MODES:
     # What it started goes on and has its output open.
     subprocess.Popen(SLEEP)
     os._exit(8)
+if "tell-all" in MODES:
+    # In the middle of a long line, line by line, and in pieces.
+    sys.stderr.write(os.environ["API_TOKEN"] + "\n")
+    for at in range(440, 500, 8):
+        sys.stderr.write("x" * at + " " + os.environ["API_TOKEN"] + " is bad\n")
+        write("x" * (at - 350) + os.environ["API_TOKEN"] + "\n")
+    sys.exit(9)
 if "silent" in MODES:
     time.sleep(60)
 while "flood-lines" in MODES:

@@ -40,6 +40,7 @@ class NameServer:
 
 
 _sleep = gevent.monkey.get_original("time", "sleep")
+_start = gevent.monkey.get_original("_thread", "start_new_thread")
 
 
 @pytest.fixture
@@ -149,3 +150,18 @@ def test_callers_who_leave_leave_nothing(names: NameServer) -> None:
     names.well.set()
     assert find(resolver, "slow") == "192.0.2.7"
     assert names.asked == ["slow"]
+
+
+def test_no_thread_left_is_no_answer_for_a_moment(names: NameServer) -> None:
+    """Where the system gives no thread, a name is not found for now; as soon as it gives one again, names are."""
+    short = True
+
+    def start(work: Any, arguments: Any) -> None:
+        if short:
+            raise RuntimeError("can't start new thread")
+        _start(work, arguments)
+
+    resolver = Resolver(names.look_up, patience=FAR, threads=2, start_thread=start)
+    assert [find(resolver, host) for host in ("a", "b", "c")] == ["silence"] * 3
+    short = False
+    assert find(resolver, "d") == "192.0.2.7"

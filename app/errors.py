@@ -76,9 +76,9 @@ class GatewayError(Exception):
         return self
 
     def again(self) -> Self:
-        """The same error, to be raised by somebody else."""
+        """The same error, to be raised by somebody else, who may add headers of its own."""
         same = type(self).__new__(type(self), *self.args)
-        vars(same).update(vars(self))
+        vars(same).update(vars(self), headers=dict(self.headers))
         return same
 
     def envelope(self) -> dict[str, Any]:

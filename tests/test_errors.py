@@ -94,6 +94,14 @@ def test_headers_belong_to_one_error() -> None:
     assert ProviderRateLimit("b").headers == {}
 
 
+def test_an_error_told_again_has_headers_of_its_own() -> None:
+    """Many runs may end with one error: what one caller is told of its run besides, no other is."""
+    first = errors.Overloaded("full", retry_after=2)
+    told = first.again()
+    told.headers["x-should-retry"] = "false"
+    assert first.headers == {"Retry-After": "2"} == first.again().headers
+
+
 def test_a_code_of_its_own_is_not_the_classs() -> None:
     """Giving one error a code changes no other."""
     errors.ModelNotFound("a", code="other")

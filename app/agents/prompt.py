@@ -9,8 +9,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from app.agents.context import BYTES_PER_TOKEN
-from app.agents.tools.workspace import Workspace, aside
+from app.agents.tools.workspace import Workspace
 from app.agents.tools.workspace_walk import PathRefused
+from app.concurrency.threads import aside
 from app.config.settings import Agent
 
 DEFAULT_PROMPT = "You are a helpful assistant."

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import gevent
 from gevent.util import wrap_errors
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 # Seconds for which a thread keeps the interpreter from the hub, which asks for it several times in each request: by
@@ -21,17 +22,21 @@ _at_work: set[object] = set()
 
 
 def run_in_thread(work: Callable[[], T]) -> T:
-    """Do what blocks, or takes long in Python alone, in one of the hub's threads; return or raise what it does.
+    """Do what takes long in Python alone, in one of the hub's threads; return or raise what it does.
 
     A greenlet that is killed here leaves when the thread is done.
     """
     with _short_switches():
-        return _run(work)
+        return aside(work)
 
 
-def _run(work: Callable[[], T]) -> T:
+def aside(work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """The same for short work that blocks.
+
+    Nothing is written any more when the run of a greenlet that was killed here has ended.
+    """
     # Errors are passed as values: those that end a job of the pool are printed.
-    job = gevent.get_hub().threadpool.spawn(wrap_errors((Exception,), work))
+    job = gevent.get_hub().threadpool.spawn(wrap_errors((Exception,), work), *arguments, **named)
     try:
         outcome: Any = job.get()
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from app.concurrency.slices import SLICE, Slices
 
 if TYPE_CHECKING:
     from app.gateway_ws.connection import Connection
+
+log = logging.getLogger("gateway.ws")
 
 # Connections that are told at once; with more, each event goes in slices.
 AT_ONCE = 100
@@ -39,20 +42,20 @@ class FanOut:
             self._spent = 0.0
         if self._sender is None and self._spent < SLICE and len(hearing) <= AT_ONCE:
             for connection in hearing:
-                connection.send_rendered(event)
+                _send(connection, event)
             self._quiet_since = time.perf_counter()
             self._note(self._quiet_since - now)
             return
         self._waiting.append((hearing, event))
         if self._sender is None:
-            self._sender = gevent.spawn(self._send)
+            self._sender = gevent.spawn(self._send_waiting)
 
     def flush(self) -> None:
         """Send what waits before everything ends."""
         if self._sender is not None:
             self._sender.join()
 
-    def _send(self) -> None:
+    def _send_waiting(self) -> None:
         slices = Slices()
         try:
             while self._waiting:
@@ -60,7 +63,7 @@ class FanOut:
                 cost = 0.0
                 for connection in hearing:
                     began = time.perf_counter()
-                    connection.send_rendered(event)
+                    _send(connection, event)
                     cost += time.perf_counter() - began
                     slices.end()
                 self._note(cost)
@@ -71,3 +74,11 @@ class FanOut:
     def _note(self, seconds: float) -> None:
         self._spent += seconds
         self.cost += WEIGHT * (seconds - self.cost)
+
+
+def _send(connection: Connection, event: bytes) -> None:
+    try:
+        connection.send_rendered(event)
+    except Exception:
+        # Whatever it is, the others hear this event and those behind it.
+        log.exception("connection %s can't be told an event", connection.id)

@@ -71,6 +71,11 @@ class Connection:
                 gevent.get_hub().wait(sock._read_event)
         self._house.begins(self)
 
+    def has_next(self) -> None:
+        """The beginning of the next request was read with the last one; the rest of its headers has its time."""
+        self._house.waits(self)
+        self._house.begins(self)
+
 
 class Connections:
     """All of one worker. They belong to the greenlets that serve them.

@@ -169,6 +169,8 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]
         if req.unreader.buf.getbuffer().nbytes:
             # A connection that always has a next request waiting would keep all others from their turn.
             gevent.sleep(0)
+            # Only now: of a whole request that was read already the socket shows nothing, so it might make room.
+            connection.has_next()
         else:
             connection.await_request()
 

@@ -55,7 +55,7 @@ class _Name:
 class Resolver(ThreadResolver):
     """A resolver for gevent's hub. All who ask for one name wait for one look-up, up to ``patience`` seconds.
 
-    look_up: as ``socket.getaddrinfo``; called in threads.
+    look_up: as ``socket.getaddrinfo``; called in threads. start_thread: as ``_thread.start_new_thread``.
     """
 
     def __init__(
@@ -65,9 +65,11 @@ class Resolver(ThreadResolver):
         patience: float = PATIENCE,
         silent: float = SILENT,
         threads: int = THREADS,
+        start_thread: Callable[..., object] = _start_thread,
     ) -> None:
         super().__init__()
         self._look_up = look_up
+        self._start_thread = start_thread
         self._patience = patience
         self._silent = silent
         self._idle = threads
@@ -122,8 +124,14 @@ class Resolver(ThreadResolver):
             if name.done.is_set():
                 name.running -= 1  # those who asked have given up
                 continue
+            try:
+                self._start_thread(self._work, (gevent.get_hub().loop, key, name))
+            except RuntimeError as error:
+                # The system has no thread left: for this name's callers that is no answer, and for the others no end.
+                name.running -= 1
+                name.settle(socket.gaierror(socket.EAI_AGAIN, str(error)), REFUSED)
+                continue
             self._idle -= 1
-            _start_thread(self._work, (gevent.get_hub().loop, key, name))
 
     def _work(self, loop: Any, key: tuple[Any, ...], name: _Name) -> None:
         """In a thread, which has no hub."""

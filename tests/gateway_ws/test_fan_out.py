@@ -50,6 +50,24 @@ def test_events_keep_their_order(count: int) -> None:
     assert all(each.heard == events for each in heard)
 
 
+@pytest.mark.parametrize("count", [3, AT_ONCE + 1])
+def test_one_that_fails_keeps_nothing_from_the_others(count: int) -> None:
+    """An event that can't be told to one connection is told to the rest, and so are those behind it."""
+
+    class Broken(Listener):
+        id = "broken"
+
+        def send_rendered(self, event: bytes) -> None:
+            raise RuntimeError("no")
+
+    heard, hearing = listeners(count)
+    out = FanOut()
+    for event in (b"a", b"b"):
+        out.tell([*cast("list[Connection]", [Broken()]), *hearing], event)
+    out.flush()
+    assert all(each.heard == [b"a", b"b"] for each in heard)
+
+
 def test_others_have_their_turn() -> None:
     """While more is told than can be at once, other greenlets go on."""
     _, hearing = listeners(20, takes=SLICE / 4)

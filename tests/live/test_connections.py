@@ -101,6 +101,17 @@ def test_one_in_the_middle_of_a_request_never_goes(start_gateway: StartGateway, 
 BODY = b'{"model":"openclaw","messages":[{"role":"user","content":"hi"}]}'
 
 
+def test_half_a_request_behind_another_makes_room(start_gateway: StartGateway) -> None:
+    """A connection on which a next request was begun with the last one waits like every other, and goes first."""
+    gateway = start_gateway("--worker-connections", "4", **limits(headersSeconds=60))
+    with ExitStack() as open_ones:
+        for _ in range(4):
+            held = open_ones.enter_context(gateway.connect())
+            held.sendall(head(gateway, "GET /v1/models HTTP/1.1") + b"G")
+            assert read_answer(held, "GET").status == 200
+        assert gateway.chat().status == 200
+
+
 def test_those_who_are_known_are_not_counted(start_gateway: StartGateway) -> None:
     """A pool of kept connections that were authenticated stays whole, however many strangers come."""
     gateway = start_gateway(**limits(perProxy=2))
@@ -152,17 +163,22 @@ def test_health_answers_when_nobody_makes_room(start_gateway: StartGateway, prov
 
 
 @pytest.mark.parametrize("sent", [b"G", b"GET /healthz HTTP/1.1\r\nHost: "])
-@pytest.mark.parametrize("kept", [False, True], ids=["first", "kept"])
-def test_headers_have_a_deadline(start_gateway: StartGateway, sent: bytes, kept: bool) -> None:
-    """Headers that come letter by letter are a 408 in time, on a new connection and on one that was kept."""
+@pytest.mark.parametrize("where", ["first", "kept", "pipelined"])
+def test_headers_have_a_deadline(start_gateway: StartGateway, sent: bytes, where: str) -> None:
+    """Headers that come letter by letter are a 408 in time: on a new connection, and behind a request or its answer."""
     gateway = start_gateway(**limits(headersSeconds=1))
+    whole = head(gateway, "GET /healthz HTTP/1.1", token=None)
     with gateway.connect() as slow:
-        if kept:
-            slow.sendall(head(gateway, "GET /healthz HTTP/1.1", token=None))
+        if where == "pipelined":
+            slow.sendall(whole + sent)
+        elif where == "kept":
+            slow.sendall(whole)
+        if where != "first":
             assert read_answer(slow, "GET").status == 200
-        slow.sendall(sent)
-        received = b""
-        while not received:
+        if where != "pipelined":
+            slow.sendall(sent)
+        received, until = b"", time.monotonic() + 20
+        while not received and time.monotonic() < until:
             slow.sendall(b"x")
             slow.settimeout(0.2)
             try:

@@ -17,8 +17,8 @@ from app.agents.tools.allowlist import MAX_SHOWN, named, permitted
 from app.agents.tools.confinement import Confinement
 from app.agents.tools.sandbox import NoSandbox, Sandbox, SandboxRefused
 from app.agents.tools.tool import Tool, ToolFailed
-from app.agents.tools.workspace import aside
 from app.children import Bounds, Outcome
+from app.concurrency.threads import aside
 from app.config.environment import environment_of_children, environment_of_commands
 
 if TYPE_CHECKING:

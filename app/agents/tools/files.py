@@ -8,8 +8,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from app.agents.tools.tool import Tool, ToolFailed
-from app.agents.tools.workspace import MAX_ENTRIES, Workspace, aside
+from app.agents.tools.workspace import MAX_ENTRIES, Workspace
 from app.agents.tools.workspace_walk import cleaned, shown
+from app.concurrency.threads import aside
 
 if TYPE_CHECKING:
     from app.agents.run import Run

@@ -15,8 +15,9 @@ from gevent.lock import BoundedSemaphore
 
 from app import children
 from app.agents.tools.tool import Tool, ToolFailed
-from app.agents.tools.workspace import Workspace, aside
+from app.agents.tools.workspace import Workspace
 from app.agents.tools.workspace_walk import cleaned, identities, shown
+from app.concurrency.threads import aside
 from app.config.environment import environment_of_children
 
 if TYPE_CHECKING:

@@ -5,20 +5,14 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, ParamSpec, TypeVar
-
-import gevent
-from gevent.util import wrap_errors
+from typing import NamedTuple
 
 from app.agents.tools.workspace_walk import PathMissing, PathRefused, cleaned, shown, told, walked
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 # Of one folder; those beyond are not even looked at.
 MAX_ENTRIES = 10_000
@@ -128,23 +122,6 @@ class Workspace:
                 names = sorted(cleaned(entry.name) + _mark(entry) for entry in islice(entries, MAX_ENTRIES))
                 complete = next(entries, None) is None
             return Listing(names[:limit], max(0, len(names) - limit), complete)
-
-
-def aside(work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-    """Do short work that blocks, in a thread beside the hub; return or raise what it does.
-
-    A greenlet that is killed here leaves when the thread is done: nothing is written after its run has ended.
-    """
-    # Errors are passed as values: those that end a job of the pool are printed.
-    job = gevent.get_hub().threadpool.spawn(wrap_errors((Exception,), work), *arguments, **named)
-    try:
-        outcome: Any = job.get()
-    finally:
-        job.wait()
-    if isinstance(outcome, Exception):
-        raise outcome
-    result: T = outcome
-    return result
 
 
 def _check(path: str, status: os.stat_result) -> None:

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from app.agents.tools.search_program import search
 from app.agents.tools.tool import ToolFailed
-from app.agents.tools.workspace import FileContent, PathRefused, Workspace, aside
+from app.agents.tools.workspace import FileContent, PathRefused, Workspace
 from app.agents.tools.workspace_walk import MAX_DEPTH, MAX_LINKS, MAX_SHOWN
+from app.concurrency.threads import aside
 from tests.agents.tools.conftest import Files
 from tests.open_files import open_files
 

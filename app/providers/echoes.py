@@ -17,7 +17,8 @@ MOST = 16_000
 
 _WORD = re.compile(r"[A-Za-z0-9_-]+")
 # A key of which a part is left out, as in ``sk-abc***xyz``.
-_SHORTENED = re.compile(r"([A-Za-z0-9_-]*)(?:[*\u2022\u2026]+|\.{3,}|[xX]{3,})([A-Za-z0-9_-]*)")
+# A word is tried from its beginning only, or a long one would cost its square.
+_SHORTENED = re.compile(r"(?:(?<![A-Za-z0-9_-])([A-Za-z0-9_-]+))?(?:[*\u2022\u2026]+|\.{3,}|[xX]{3,})([A-Za-z0-9_-]*)")
 _BASE64 = "A-Za-z0-9+/_-"
 _ALPHABETS = {"+": "[+-]", "/": "[/_]"}
 
@@ -69,11 +70,11 @@ def _in_base64(key: str) -> Iterator[str]:
         # Characters at either end hold bits of what stands beside it.
         core = written[(before * 8 + 5) // 6 : (before + len(key.encode())) * 8 // 6]
         either = "".join(_ALPHABETS.get(character, character) for character in core)
-        yield f"[{_BASE64}]*{either}[{_BASE64}]*={{0,2}}"
+        yield f"(?:(?<![{_BASE64}])[{_BASE64}]*)?{either}[{_BASE64}]*={{0,2}}"
 
 
 def _is_shortened(found: re.Match[str], key: str) -> bool:
-    begin, end = found.groups()
+    begin, end = found.groups(default="")
     return len(begin + end) > 1 and key.startswith(begin) and key.endswith(end)
 
 

@@ -13,7 +13,9 @@ from typing import Any
 
 import orjson
 
+from app import large_json
 from app.errors import ProviderError, ProviderFault
+from app.large_json import STEP
 from app.providers.upstream import MAX_LINE, Answer
 
 # Seconds. Once the answer is whole only usage and the stream's own end can follow; some servers never send them.
@@ -22,6 +24,8 @@ AFTER_DONE_TIMEOUT = 0.2
 
 # Bytes of JSON in more than one line: a whole answer in one document.
 MAX_DOCUMENT = 4 * MAX_LINE
+# Bytes that are mended: in one go, and in some 20 ms.
+MAX_MENDED = 512 * 1024
 # More than any call can have; what is summed has to fit a database's integers.
 MOST_TOKENS = 10**12
 
@@ -66,7 +70,7 @@ class Events:
                 # Nearly every event is one line, and is told before the blank line behind it has come.
                 if data != _DONE and not self._waiting:
                     try:
-                        parsed = orjson.loads(data)
+                        parsed = orjson.loads(data) if len(data) <= STEP else large_json.loads(data)
                     except orjson.JSONDecodeError:
                         pass
                     else:
@@ -93,7 +97,7 @@ class Events:
                 self._end()
             elif line.startswith((b"{", b"[")):
                 try:
-                    parsed = orjson.loads(line)
+                    parsed = large_json.loads(line)
                 except orjson.JSONDecodeError:
                     self._plain = True
                     self._wait(line.strip())
@@ -181,8 +185,14 @@ def fault_of(provider: str, error: Exception) -> ProviderError:
 def _loads(data: bytes) -> Any:
     """JSON with U+FFFD in the place of bad bytes, and of the halves of an emoji that a server cut in two.
 
-    Control characters may stand in its texts as they are.
+    Control characters may stand in its texts as they are. A document that is too large to be mended in one go is read
+    as it is.
     """
+    if len(data) > MAX_MENDED:
+        try:
+            return large_json.loads(data)
+        except orjson.JSONDecodeError:
+            return _NO_JSON
     try:
         text = json.dumps(json.loads(data.decode("utf-8", "replace"), strict=False), ensure_ascii=False)
     except (ValueError, RecursionError):

@@ -203,4 +203,4 @@ def test_a_warning_names_a_bounded_number_of_keys(place: Place) -> None:
     agents = [{"id": f"agent-{number}", "humanDelay": {"mode": "off"}} for number in range(1_000)]
     (warning,) = place.load({"agents": {"list": agents}}).warnings
     assert len(warning) < 20_000
-    assert warning.endswith(" and 800 more (see `config explain`)")
+    assert warning.endswith(" and 800 more (see `config validate --explain`)")

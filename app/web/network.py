@@ -13,6 +13,7 @@ import gevent
 import gevent.socket
 import gevent.ssl
 
+from app.concurrency.threads import aside
 from app.web import interfaces
 from app.web.addresses import embedded
 from app.web.names import Resolver
@@ -47,8 +48,7 @@ def _resolver() -> Resolver:
 
 def _is_own(addresses: Sequence[str]) -> bool:
     # Each time anew: interfaces come and go.
-    found: bool = gevent.get_hub().threadpool.apply(_any_own, (addresses,))
-    return found
+    return aside(_any_own, addresses)
 
 
 def _any_own(addresses: Sequence[str]) -> bool:
